@@ -1,0 +1,233 @@
+"""Weights and run states on disk: safetensors, a card in the header, and a digest.
+
+Nothing is ever unpickled. The header holds the recipe (so a weights file alone is enough to
+predict), a card (what it was trained on, by what, how well it did) and the SHA-256 of all
+tensors, which catches a flipped bit that the format itself would load in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from slicekit.errors import CheckpointError, RecipeError
+from slicekit.io.atomic import write_atomically
+from slicekit.recipes import Recipe, recipe_from_json
+
+log = logging.getLogger(__name__)
+
+_FORMAT = "slicekit-1"
+_LARGEST_HEADER = 16 * 2**20
+_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a file of ours holds."""
+
+    tensors: dict[str, Tensor]
+    header: dict[str, str]
+    sha256: str
+    """Of all tensors, with their names, types and shapes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A trained network as a file holds it."""
+
+    state: dict[str, Tensor]
+    recipe: Recipe
+    card: dict[str, Any]
+    sha256: str
+    path: Path
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of tensors."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def store(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """Write tensors and a header whole or not at all, and read them back to be sure.
+
+    Returns:
+        The SHA-256 of the tensors.
+
+    Raises:
+        WriteError: The file could not be written; what stood there before still stands.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    sha256 = digest(plain)
+    texts = {**header, "format": _FORMAT, "sha256": sha256}
+    write_atomically(
+        path,
+        lambda file: save_file(plain, file, metadata=texts),
+        verify=lambda file: _verify(file, sha256),
+    )
+    return sha256
+
+
+def retrieve(path: str | Path) -> Stored:
+    """Read a file that ``store`` wrote.
+
+    Raises:
+        CheckpointError: It is missing, truncated, of another format or damaged.
+    """
+    file = Path(path)
+    _check_container(file)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = dict(opened.metadata() or {})
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError) as fault:
+        raise CheckpointError(f"{file}: is damaged or not a safetensors file ({fault})") from fault
+    if header.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{file}: its header says format {header.get('format')!r}, wanted {_FORMAT!r}; "
+            "it was not written by this version of slicekit"
+        )
+    found = digest(tensors)
+    if found != header.get("sha256"):
+        raise CheckpointError(
+            f"{file}: is damaged: its tensors have SHA-256 {found[:12]}..., the header says "
+            f"{str(header.get('sha256'))[:12]}...; fetch the file again"
+        )
+    return Stored(tensors, header, found)
+
+
+def save_weights(
+    path: str | Path, state: Mapping[str, Tensor], recipe: Recipe, *, card: Mapping[str, Any]
+) -> str:
+    """Write a network's weights as float16, with the recipe and a card in the header.
+
+    Args:
+        path: ``NAME.safetensors``.
+        state: The network's state dict.
+        recipe: What the network is.
+        card: JSON-ready facts: data, steps, hardware, scores.
+
+    Returns:
+        The SHA-256 of the tensors.
+
+    Raises:
+        CheckpointError: A weight is not finite, in float32 or as float16.
+        WriteError: The file could not be written.
+    """
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+    }
+    _expect_finite(halves, source=str(path))
+    texts = {"recipe": recipe.to_json(), "card": json.dumps(dict(card), sort_keys=True)}
+    return store(path, halves, texts)
+
+
+def load_weights(path: str | Path) -> Weights:
+    """Read a network's weights, as float32, with their recipe and card.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another kind, or holds NaN.
+    """
+    stored = retrieve(path)
+    if "recipe" not in stored.header:
+        raise CheckpointError(
+            f"{path}: holds no recipe; it may be the state of a training run, whose weights lie "
+            "beside it under the name of the model"
+        )
+    try:
+        recipe = recipe_from_json(stored.header["recipe"], source=str(path))
+        card = json.loads(stored.header.get("card", "{}"))
+    except (RecipeError, ValueError, RecursionError) as fault:
+        raise CheckpointError(f"{path}: its header cannot be understood ({fault})") from fault
+    _expect_finite(stored.tensors, source=str(path))
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in stored.tensors.items()
+    }
+    log.info("loaded %s (%s, sha256 %.12s)", path, recipe.name, stored.sha256)
+    return Weights(state, recipe, card, stored.sha256, Path(path))
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Put weights into a network; every name and shape must fit.
+
+    Raises:
+        CheckpointError: Names are missing or too many, or shapes differ; the first are named.
+    """
+    have, want = dict(state), network.state_dict()
+    faults = [
+        *_named("missing", sorted(set(want) - set(have))),
+        *_named("not known to the network", sorted(set(have) - set(want))),
+        *_named(
+            "of another shape",
+            [
+                f"{name} (file {tuple(have[name].shape)}, network {tuple(want[name].shape)})"
+                for name in sorted(set(have) & set(want))
+                if have[name].shape != want[name].shape
+            ],
+        ),
+    ]
+    if faults:
+        raise CheckpointError(f"{source}: does not fit the network: " + "; ".join(faults))
+    network.load_state_dict(have)
+
+
+def _check_container(file: Path) -> None:
+    """Refuse what is plainly something else, before any library looks at it."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            start = opened.read(8)
+    except OSError as fault:
+        raise CheckpointError(f"{file}: cannot be read ({fault.strerror})") from fault
+    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise CheckpointError(
+            f"{file}: is a pickled or zipped checkpoint, which could run code when loaded and is "
+            "never opened; slicekit reads its own .safetensors files"
+        )
+    if size < 8:
+        raise CheckpointError(f"{file}: is empty or cut short ({size} bytes)")
+    header = int.from_bytes(start, "little")
+    if header > min(_LARGEST_HEADER, size - 8):
+        raise CheckpointError(
+            f"{file}: is cut short or not a safetensors file: its header claims {header} bytes, "
+            f"the file has {size}"
+        )
+
+
+def _verify(file: Path, sha256: str) -> None:
+    if retrieve(file).sha256 != sha256:
+        raise CheckpointError(f"{file}: reads back other than it was written; the disk is faulty")
+
+
+def _expect_finite(tensors: Mapping[str, Tensor], *, source: str) -> None:
+    bad = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not math.isfinite(float(tensor.double().abs().sum()))
+    ]
+    if bad:
+        raise CheckpointError(f"{source}: {'; '.join(_named('not finite', bad))}")
+
+
+def _named(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"{len(names)} tensors {what}: {', '.join(names[:_NAMED])}{rest}"]

@@ -1,0 +1,1 @@
+"""Datasets, slices, clips, phantoms and their augmentation: what training draws from."""

@@ -1,0 +1,213 @@
+"""Slices of many scans, ready to be drawn: on the recipe's grid, cropped to the body, cached.
+
+Intensities are clipped to what the recipe's windows can tell apart and kept as int16 (HU times
+``STEPS_PER_HU``), so a slice of 240 x 300 pixels takes 144 KB and its labels 72 KB. What does
+not fit the stated budget lies in a file on disk and is mapped into memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicekit.data.cases import Case
+from slicekit.data.grid import InPlane
+from slicekit.errors import DatasetError
+from slicekit.io import read_labels, read_volume, with_gray_range
+from slicekit.labels import IGNORE_ID, LabelSet
+from slicekit.recipes import InputRecipe
+from slicekit.volume import Volume
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class CachedScan:
+    """One scan on the recipe's grid."""
+
+    name: str
+    slices: NDArray[np.int16]
+    """``(z, y, x)`` intensities as steps: 0 is the lowest that any window sees."""
+    labels: NDArray[np.uint8] | None
+    """``(z, y, x)`` organ ids, or ``None`` for an unlabelled scan."""
+    step_mm: float
+    """Distance between slices."""
+
+    @cached_property
+    def slices_of(self) -> dict[int, NDArray[np.intp]]:
+        """Organ id to the slices that hold it."""
+        if self.labels is None:
+            return {}
+        seen: dict[int, list[int]] = {}
+        for z, mask in enumerate(self.labels):
+            for number in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE_ID]):
+                if number:
+                    seen.setdefault(int(number), []).append(z)
+        return {number: np.array(where) for number, where in seen.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays take."""
+        return self.slices.nbytes + (0 if self.labels is None else self.labels.nbytes)
+
+
+STEPS = 16_000
+"""Steps between the lowest and the highest intensity; finer than any window needs."""
+
+
+def unit_slices(steps: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Turn cached steps into floats in ``[0, 1]`` over the recipe's range."""
+    return steps.astype(np.float32) / np.float32(STEPS)
+
+
+def cache_scan(
+    name: str, image: Volume, labels: Volume | None, *, recipe: InputRecipe
+) -> CachedScan:
+    """Bring one scan to the recipe's grid.
+
+    Args:
+        name: How messages call it.
+        image: The scan, in HU for CT.
+        labels: Its label map on the same grid, or ``None``.
+        recipe: Windows, spacing and how the body is found.
+
+    Returns:
+        The scan cropped to its body, clipped, resampled slice by slice.
+    """
+    grid = InPlane.of(image, recipe)
+    low, high = recipe.range_hu
+    steps = np.empty((image.shape[0], *grid.model_size), dtype=np.int16)
+    masks = None if labels is None else np.empty(steps.shape, dtype=np.uint8)
+    for z in range(image.shape[0]):
+        clipped = np.clip(image.array[z].astype(np.float32), low, high)
+        unit = (grid.to_model(clipped) - low) / (high - low)
+        steps[z] = np.rint(np.clip(unit, 0.0, 1.0) * STEPS).astype(np.int16)
+        if masks is not None and labels is not None:
+            masks[z] = grid.labels_to_model(labels.array[z])
+    return CachedScan(name, steps, masks, image.spacing_mm[0])
+
+
+def read_case(case: Case, *, labels: LabelSet, recipe: InputRecipe) -> CachedScan:
+    """Read one case of a dataset and bring it to the recipe's grid.
+
+    Raises:
+        ReadError: A file cannot be read.
+        GeometryError: The labels lie on another grid.
+        DatasetError: The labels hold an id that the recipe does not know.
+    """
+    image = read_volume(case.image)
+    if getattr(image.source, "gray_range", ...) is None:
+        image = with_gray_range(image, *recipe.three_windows[0].range_hu)
+    if case.labels is None:
+        return cache_scan(case.name, image, None, recipe=recipe)
+    truth = read_labels(case.labels, like=image)
+    unknown = sorted(set(np.unique(truth.array).tolist()) - {0, IGNORE_ID, *labels.ids.values()})
+    if unknown:
+        raise DatasetError(
+            f"{case.labels} holds the ids {unknown}, but the recipe's organs are "
+            f"{dict(labels.ids)}; add them to the recipe or take them out of the labels"
+        )
+    return cache_scan(case.name, image, truth, recipe=recipe)
+
+
+def cache_scans(
+    loaders: Iterable[Callable[[], CachedScan]], *, budget_bytes: int, folder: Path | None = None
+) -> tuple[CachedScan, ...]:
+    """Load scans one by one, in memory up to a budget and on disk beyond it.
+
+    Args:
+        loaders: Each makes one scan.
+        budget_bytes: Memory that the scans may take together.
+        folder: Where the rest lies; a temporary folder that goes with the process when ``None``.
+    """
+    scans: list[CachedScan] = []
+    used = 0
+    for load in loaders:
+        scan = load()
+        if used + scan.nbytes > budget_bytes:
+            folder = folder or Path(tempfile.mkdtemp(prefix="slicekit-slices-"))
+            scan = _on_disk(scan, folder, len(scans))
+        else:
+            used += scan.nbytes
+        scans.append(scan)
+    count = sum(len(scan.slices) for scan in scans)
+    log.info("%d slices of %d scans cached, %.2f GiB in memory", count, len(scans), used / 2**30)
+    return tuple(scans)
+
+
+def draw_slice(
+    scans: Sequence[CachedScan], rng: np.random.Generator, *, balanced_share: float = 0.5
+) -> tuple[CachedScan, int]:
+    """Draw one slice; in a share of the draws an organ is drawn first, then a slice with it.
+
+    Args:
+        scans: Where to draw from; every slice of every scan counts the same.
+        rng: Randomness.
+        balanced_share: Share of draws that begin with an organ, so that small organs are seen.
+    """
+    if rng.random() < balanced_share:
+        numbers = sorted({number for scan in scans for number in scan.slices_of})
+        if numbers:
+            number = numbers[rng.integers(len(numbers))]
+            holding = [scan for scan in scans if number in scan.slices_of]
+            scan = holding[rng.integers(len(holding))]
+            return scan, int(rng.choice(scan.slices_of[number]))
+    lengths = np.array([len(scan.slices) for scan in scans])
+    scan = scans[rng.choice(len(scans), p=lengths / lengths.sum())]
+    return scan, int(rng.integers(len(scan.slices)))
+
+
+def _on_disk(scan: CachedScan, folder: Path, number: int) -> CachedScan:
+    def keep(array: NDArray[Any], kind: str) -> NDArray[Any]:
+        path = folder / f"{number:05d}_{kind}.npy"
+        np.save(path, array, allow_pickle=False)
+        kept: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return kept
+
+    labels = None if scan.labels is None else keep(scan.labels, "labels")
+    return CachedScan(scan.name, keep(scan.slices, "slices"), labels, scan.step_mm)
+
+
+def crop_or_pad(
+    arrays: Sequence[NDArray[Any]],  # each (n, y, x)
+    size: tuple[int, int],
+    *,
+    fills: Sequence[float],
+    rng: np.random.Generator,
+    about: tuple[int, int] | None = None,
+) -> list[NDArray[Any]]:
+    """Cut the same random window out of several arrays, padding where they are smaller.
+
+    Args:
+        arrays: Each ``(n, y, x)`` with one ``(y, x)``.
+        size: ``(y, x)`` of the window.
+        fills: Value of the padding, one an array.
+        rng: Randomness.
+        about: A pixel that the window should hold, or ``None`` for any window.
+    """
+    starts = []
+    for axis, (have, want) in enumerate(zip(arrays[0].shape[1:], size, strict=True)):
+        low, high = min(0, have - want), max(0, have - want)
+        if about is not None and have > want:
+            low, high = (np.clip(v, 0, have - want) for v in (about[axis] - want + 1, about[axis]))
+        starts.append(int(rng.integers(low, high + 1)))
+    cut = []
+    for array, fill in zip(arrays, fills, strict=True):
+        out = np.full((len(array), *size), fill, dtype=array.dtype)
+        source, target = [slice(None)], [slice(None)]
+        for start, have, want in zip(starts, array.shape[1:], size, strict=True):
+            source.append(slice(max(0, start), min(have, start + want)))
+            target.append(
+                slice(max(0, -start), max(0, -start) + source[-1].stop - source[-1].start)
+            )
+        out[tuple(target)] = array[tuple(source)]
+        cut.append(out)
+    return cut

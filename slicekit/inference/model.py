@@ -1,0 +1,142 @@
+"""A trained model by its name, its recipe or its weights file."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+import slicekit
+from slicekit.checkpoint import Weights, fill, load_weights
+from slicekit.checks import suggest
+from slicekit.errors import CheckpointError, RecipeError
+from slicekit.networks import STCN, Pair, build
+from slicekit.recipes import Recipe, read_recipe
+from slicekit.runtime import Runtime, pick_runtime
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "ct_abdomen_reference"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A reference pair and, where there is one, the propagator that carries its guides."""
+
+    recipe: Recipe
+    reference: Pair
+    propagator: STCN | None
+    propagator_recipe: Recipe | None
+    sha256: dict[str, str]
+    """Model name to the SHA-256 of its tensors."""
+    runtime: Runtime
+
+
+def load_model(
+    name: str | Path = DEFAULT_MODEL, runtime: Runtime | None = None, *, propagator: bool = True
+) -> Model:
+    """Load a reference and the propagator that its recipe names.
+
+    Args:
+        name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
+        runtime: Where it runs; decided automatically when ``None``.
+        propagator: Whether to load the propagator; without one the reference names every slice.
+
+    Raises:
+        RecipeError: No such model, or its recipe cannot be meant.
+        CheckpointError: Weights are missing, damaged, or of another recipe.
+    """
+    runtime = runtime or pick_runtime()
+    reference, recipe, digest = _load(name, runtime, role="reference")
+    if not isinstance(reference, Pair):
+        raise CheckpointError(f"{name}: a reference is a pair of networks")
+    digests = {recipe.name: digest}
+    other = recipe.inference.propagator if propagator else None
+    if other is None:
+        return Model(recipe, reference, None, None, digests, runtime)
+    beside = Path(name).parent / f"{other}.safetensors"
+    found = beside if Path(name).suffix == ".safetensors" and beside.is_file() else other
+    carrier, its_recipe, digest = _load(found, runtime, role="propagator")
+    if not isinstance(carrier, STCN):
+        raise CheckpointError(f"{found}: a propagator is an STCN")
+    if its_recipe.input != recipe.input:
+        raise RecipeError(
+            f"{recipe.name!r} and its propagator {its_recipe.name!r} see slices differently "
+            f"([input] of their recipes: {recipe.input} against {its_recipe.input})"
+        )
+    return Model(recipe, reference, carrier, its_recipe, {**digests, other: digest}, runtime)
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """Build the network or the pair of a recipe, with random weights."""
+    if recipe.role == "propagator":
+        return build(recipe.networks[0].kind, recipe.networks[0].preset)
+    classes = len(recipe.labels) + 1
+    a, b = (build(entry.kind, entry.preset, classes=classes) for entry in recipe.networks)
+    return Pair(a, b)
+
+
+def bundled(kind: str) -> Path:
+    """Return the folder of bundled ``"models"`` or ``"weights"``: of the wheel or the checkout."""
+    package = Path(slicekit.__file__).parent
+    inside = package / f"_{kind}"
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
+    """Find a weights file, and the recipe that asks for it where there is one.
+
+    Raises:
+        RecipeError: There is no such model; the message lists those there are.
+    """
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return path, None
+    if path.suffix == ".toml":
+        recipe_file = path
+    else:
+        recipe_file = bundled("models") / f"{name}.toml"
+        known = [file.stem for file in bundled("models").glob("*.toml")]
+        if str(name) not in known:
+            raise RecipeError(f"there is no model {str(name)!r}; {suggest(str(name), known)}")
+    recipe = read_recipe(recipe_file)
+    file = recipe.weights.file if recipe.weights else f"{recipe.name}.safetensors"
+    beside = recipe_file.parent / file
+    return (beside if beside.is_file() else bundled("weights") / file), recipe
+
+
+def _load(name: str | Path, runtime: Runtime, *, role: str) -> tuple[nn.Module, Recipe, str]:
+    path, recipe = find_weights(name)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: the weights of {str(name)!r} are not there; train them with "
+            f"python train.py models/{Path(name).stem}.toml --data DIR --out DIR"
+        )
+    weights = load_weights(path)
+    recipe = _agree(recipe, weights)
+    if recipe.role != role:
+        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a {role}")
+    network = build_network(recipe)
+    fill(network, weights.state, source=str(path))
+    return runtime.place(network).eval(), recipe, weights.sha256
+
+
+def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:
+    """Take the recipe file's word for how to use a model, the header's for what it is."""
+    if recipe is None:
+        return weights.recipe
+    for part in ("role", "input", "organs", "networks"):
+        ours, theirs = getattr(recipe, part), getattr(weights.recipe, part)
+        if ours != theirs:
+            raise CheckpointError(
+                f"{weights.path}: was made for another recipe: {part} is {theirs} there, "
+                f"{ours} in {recipe.name!r}; train again or name the weights file itself"
+            )
+    if recipe.weights is not None and recipe.weights.sha256 != weights.sha256:
+        raise CheckpointError(
+            f"{weights.path}: its tensors have SHA-256 {weights.sha256[:12]}..., the recipe "
+            f"{recipe.name!r} asks for {recipe.weights.sha256[:12]}...; they are other weights"
+        )
+    return recipe

@@ -1,0 +1,207 @@
+"""Read and write volumes and label maps; the kind is told from the path and the content.
+
+Inside, arrays are ``(z, y, x)`` and always run to the head, to the back and to the patient's
+left; ``Volume.source`` remembers how the file stored them, and what is written for an image lies
+on exactly its grid: axes, affine, codes and units.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicekit.checks import expect_shape
+from slicekit.errors import ReadError, WriteError
+from slicekit.io.folders import (
+    FolderSource,
+    read_folder,
+    read_folder_labels,
+    with_gray_range,
+    write_folder_labels,
+)
+from slicekit.io.listing import is_dicom
+from slicekit.io.nifti import NiftiSource, read_nifti, read_nifti_labels
+from slicekit.io.nifti_write import is_nifti_name, write_nifti, write_nifti_labels
+from slicekit.io.outputs import expect_writable
+from slicekit.io.pictures import SUFFIXES
+from slicekit.io.values import as_label_ids
+from slicekit.volume import Volume, expect_same_grid
+
+__all__ = [
+    "FolderSource",
+    "NiftiSource",
+    "expect_writable",
+    "read_labels",
+    "read_volume",
+    "with_gray_range",
+    "write_labels",
+    "write_volume",
+]
+
+
+def read_volume(
+    path: str | Path,
+    *,
+    gray_range: tuple[float, float] | None = None,
+    volume_index: int | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    memory_budget_bytes: int | None = None,
+    allow_trailing_bytes: bool = False,
+) -> Volume:
+    """Read an image: NIfTI 1 or 2, a folder of slices, or one picture.
+
+    Args:
+        path: A .nii or .nii.gz file, a folder of PNG, JPEG, TIFF or NPY slices, or one such file.
+        gray_range: Intensities that 0 and 255 of 8-bit pictures stand for (HU on CT). Without
+            it the array stays gray and ``source.gray_range`` is ``None``.
+        volume_index: The volume of a time series, counted from 0.
+        spacing_mm: Spacing of slices along ``(z, y, x)``, where the files know none.
+        memory_budget_bytes: What reading may take; half of the available memory when ``None``.
+        allow_trailing_bytes: Pass over bytes behind the voxels of a NIfTI file.
+
+    Returns:
+        ``(z, y, x)``, z running to the head, y to the back, x to the left; integers of up to 32
+        bits as they are stored, else float32; every value is finite.
+
+    Raises:
+        ReadError: It is damaged, too large, or none of these; the message has path and cause.
+
+    Warns:
+        DataWarning: Something was mended or is doubtful.
+    """
+    file = Path(path)
+    if _is_slices(file):
+        if volume_index is not None:
+            raise ReadError(file, "holds slices, not a time series; leave out volume_index")
+        return read_folder(
+            file,
+            gray_range=gray_range,
+            spacing_mm=spacing_mm,
+            memory_budget_bytes=memory_budget_bytes,
+        )
+    _expect_nifti(file)
+    for name, value in (("gray_range", gray_range), ("spacing_mm", spacing_mm)):
+        if value is not None:
+            raise ReadError(file, f"knows its own values and spacing; leave out {name}")
+    return read_nifti(
+        file,
+        volume_index=volume_index,
+        memory_budget_bytes=memory_budget_bytes,
+        allow_trailing_bytes=allow_trailing_bytes,
+    )
+
+
+def read_labels(path: str | Path, *, like: Volume | None = None) -> Volume:
+    """Read a label map.
+
+    Args:
+        path: What ``read_volume`` reads, except JPEG.
+        like: The image it belongs to; the labels must lie on its grid. ``None`` leaves the label
+            map on its own.
+
+    Returns:
+        ``(z, y, x)`` ids, uint8 or uint16.
+
+    Raises:
+        ReadError: The file is at fault.
+        LabelError: An id is not whole, negative or above 65535.
+        GeometryError: The label map lies on another grid.
+
+    Warns:
+        DataWarning: Something was mended or is doubtful.
+    """
+    file = Path(path)
+    if _is_slices(file):
+        labels = read_folder_labels(file, like=like)
+    else:
+        _expect_nifti(file)
+        labels = read_nifti_labels(file, like=like)
+    if like is not None:
+        image = getattr(like.source, "path", None)
+        expect_same_grid(str(file), labels, like, like_name=str(image or "the image"))
+    return labels
+
+
+def write_labels(
+    path: str | Path, labels: NDArray[Any] | Volume, *, like: Volume, overwrite: bool = False
+) -> Path:
+    """Write a label map on the grid that an image was read from.
+
+    Args:
+        path: A name ending in .nii.gz or .nii; for an image of slices also a folder, which then
+            holds one PNG a slice, named as the image's slices.
+        labels: ``(z, y, x)`` ids on the grid of ``like``, whole numbers from 0 to 65535.
+        like: The image as ``read_volume`` gave it.
+        overwrite: Whether to replace an existing output; never the input itself.
+
+    Returns:
+        The path that was written: as uint8, or uint16 where an id needs it.
+
+    Raises:
+        ShapeError: The labels have another shape than ``like``.
+        GeometryError: They are a volume on another grid.
+        LabelError: An id is not whole, negative or above 65535.
+        WriteError: The output must not or cannot be written; what stood there still stands.
+    """
+    if isinstance(labels, Volume):
+        expect_same_grid("labels", labels, like, like_name="the image")
+        labels = labels.array
+    expect_shape("labels", labels, " ".join(map(str, like.shape)))
+    origin = getattr(like.source, "path", None)
+    target = expect_writable(
+        path, overwrite=overwrite, inputs=[] if origin is None else [Path(origin)]
+    )
+    ids = as_label_ids("labels", np.asarray(labels))
+    if is_nifti_name(target):
+        return write_nifti_labels(target, ids, like)
+    return write_folder_labels(target, ids, like)
+
+
+def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -> Path:
+    """Write a volume of any affine as plain NIfTI, axes in the order (x, y, z).
+
+    Args:
+        path: A name ending in .nii.gz or .nii.
+        volume: Bool, integers of up to 32 bits or floats; the type is kept, bool becomes uint8.
+        overwrite: Whether to replace an existing output.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ShapeError: The array has another type.
+        WriteError: The output must not or cannot be written; what stood there still stands.
+    """
+    origin = getattr(volume.source, "path", None)
+    target = expect_writable(
+        path, overwrite=overwrite, inputs=[] if origin is None else [Path(origin)]
+    )
+    if not is_nifti_name(target):
+        raise WriteError(target, "is no name for a volume; end it in .nii.gz or .nii")
+    return write_nifti(target, volume)
+
+
+def _is_slices(path: Path) -> bool:
+    """Tell folders and single pictures from NIfTI."""
+    # os.path raises nothing where a folder on the way may not be entered, Path.is_dir does
+    return os.path.isdir(path) or path.suffix.lower() in SUFFIXES  # noqa: PTH112
+
+
+def _expect_nifti(path: Path) -> None:
+    """Refuse formats that are known by their names, with the way out."""
+    name = path.name.lower()
+    if not os.path.isfile(path):  # noqa: PTH113
+        return  # the reader says what it is
+    if name.endswith((".hdr", ".img", ".hdr.gz", ".img.gz")):
+        raise ReadError(
+            path, "is half of a .hdr/.img pair; convert the pair to one .nii.gz file first"
+        )
+    if is_dicom(path):
+        raise ReadError(
+            path,
+            "is a DICOM file; convert the series to NIfTI first, for example with dcm2niix",
+        )

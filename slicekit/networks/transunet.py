@@ -1,0 +1,184 @@
+"""TransUNet: a convolutional network, a transformer on its coarsest map, and a decoder with skips.
+
+Chen et al. 2021, "TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation".
+The encoder of the ``paper`` preset is timm's ``vit_base_r50_s16_224``, parameter for parameter;
+its relative slice position is an extra plane before the head (Pham et al., FLARE22).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from timm.layers import BatchNormAct2d, StdConv2dSame, create_conv2d, resample_abs_pos_embed
+from timm.models.resnetv2 import ResNetV2
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_hybrid import HybridEmbed
+from torch import Tensor, nn
+
+from slicekit.checks import expect_shape, suggest
+from slicekit.errors import RecipeError
+from slicekit.networks.blocks import ConvNormAct, UpBlock, pad_to_multiple
+
+STRIDE = 16
+LEAST = 32  # a coarsest map of one place would leave batch norm nothing to average over
+
+
+@dataclass(frozen=True)
+class TransUNetConfig:
+    """How large a TransUNet is."""
+
+    standardised: bool
+    """Weight-standardised convolutions with group norm, as in the paper; else batch norm."""
+    stem: int
+    """Channels of the 7x7 convolution at 1/2."""
+    layers: tuple[int, int, int]
+    """Blocks of the residual stages at 1/4, 1/8 and 1/16."""
+    channels: tuple[int, int, int]
+    """What those stages put out."""
+    width: int
+    """Numbers in a token of the transformer."""
+    depth: int
+    """Transformer blocks."""
+    heads: int
+    """Attention heads in each."""
+    grid: int
+    """Side of the learned position embeddings, in tokens; resampled for any other grid."""
+    bridge: int
+    """Channels between transformer and decoder."""
+    decoder: tuple[int, int, int, int]
+    """Channels of the decoder at 1/8, 1/4, 1/2 and full size.
+
+    With 16 at full size training from scratch is slow to tell classes apart; 32 costs a tenth more.
+    """
+    position: bool
+    """Whether the relative slice position is a plane before the head."""
+
+
+PRESETS: dict[str, TransUNetConfig] = {
+    "tiny": TransUNetConfig(
+        standardised=False, stem=8, layers=(1, 1, 1), channels=(16, 16, 32), width=32, depth=1,
+        heads=2, grid=4, bridge=32, decoder=(16, 8, 8, 8), position=False,
+    ),
+    "small": TransUNetConfig(
+        standardised=False, stem=32, layers=(2, 2, 2), channels=(128, 256, 512), width=192,
+        depth=4, heads=3, grid=16, bridge=256, decoder=(128, 64, 32, 32), position=False,
+    ),
+    "paper": TransUNetConfig(
+        standardised=True, stem=64, layers=(3, 4, 9), channels=(256, 512, 1024), width=768,
+        depth=12, heads=12, grid=32, bridge=512, decoder=(256, 128, 64, 16), position=True,
+    ),
+}  # fmt: skip
+
+
+class TransUNet(nn.Module):
+    """Slices in, class logits out, for slices of any size.
+
+    Args:
+        config: How large.
+        classes: Channels that come out, background included.
+    """
+
+    def __init__(self, config: TransUNetConfig, *, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = hybrid_encoder(config)
+        self.bridge = ConvNormAct(config.width, config.bridge)
+        s4, s8, _ = config.channels
+        ways_in = (config.bridge, *config.decoder[:-1])
+        skips = (s8, s4, config.stem, 0)
+        self.decoder = nn.ModuleList(map(UpBlock, ways_in, skips, config.decoder))
+        planes = config.decoder[-1] + int(config.position)
+        self.head = nn.Conv2d(planes, classes, 3, padding=1)
+
+    def forward(
+        self,
+        slices: Tensor,  # (b, 3, y, x) windows in [0, 1], y and x at least 1
+        position: Tensor | None = None,  # (b,) in [0, 1] from the first slice to the last
+    ) -> Tensor:  # (b, classes, y, x) logits
+        """Return one logit a class and pixel.
+
+        Without the option ``position`` the argument of that name is ignored; with it, a missing
+        one counts as 0.5, the middle of the scan.
+
+        Raises:
+            ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
+        """
+        b = expect_shape("slices", slices, "b 3 y x")["b"]
+        if position is not None:
+            expect_shape("position", position, f"{b}")
+        padded, box = pad_to_multiple(slices, STRIDE, least=LEAST)
+        coarse, skips = self.encode(padded)
+        features = self.bridge(coarse)
+        for block, skip in zip(self.decoder, [*skips, None], strict=True):
+            features = block(features, skip)
+        if self.config.position:
+            features = torch.cat([features, position_plane(position, features)], dim=1)
+        return box.cut(self.head(features))
+
+    def encode(self, slices: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the transformer's map at 1/16 and the skips at 1/8, 1/4 and 1/2."""
+        embed = self.encoder.patch_embed
+        stem = embed.backbone.stem
+        half = stem.norm(stem.conv(slices))
+        maps = [half]
+        features = stem.pool(half)
+        for stage in embed.backbone.stages:
+            features = stage(features)
+            maps.append(features)
+        grid = embed.proj(embed.backbone.norm(maps.pop()))
+        rows, columns = grid.shape[-2:]
+        places = resample_abs_pos_embed(
+            self.encoder.pos_embed, [rows, columns], num_prefix_tokens=0
+        )
+        tokens = grid.flatten(2).transpose(1, 2) + places
+        tokens = self.encoder.norm(self.encoder.blocks(tokens))
+        return tokens.transpose(1, 2).unflatten(2, (rows, columns)), maps[::-1]
+
+
+def hybrid_encoder(config: TransUNetConfig) -> VisionTransformer:
+    """Return timm's hybrid of ResNetV2 and vision transformer, without head and class token."""
+    plain = {"conv_layer": partial(create_conv2d, bias=False), "norm_layer": BatchNormAct2d}
+    standardised = {"conv_layer": partial(StdConv2dSame, eps=1e-8), "stem_type": "same"}
+    options: dict[str, Any] = standardised if config.standardised else plain
+    backbone = ResNetV2(
+        layers=list(config.layers), channels=config.channels, stem_chs=config.stem, num_classes=0,
+        global_pool="", preact=False, **options,
+    )  # fmt: skip
+    side = config.grid * STRIDE
+    embed = partial(HybridEmbed, backbone=backbone)
+    return VisionTransformer(
+        img_size=side, patch_size=1, embed_layer=embed, embed_dim=config.width,
+        depth=config.depth, num_heads=config.heads, num_classes=0, class_token=False,
+        global_pool="",
+    )  # fmt: skip
+
+
+def position_plane(position: Tensor | None, features: Tensor) -> Tensor:
+    """Return one constant ``(b, 1, y, x)`` plane a slice with its relative position, or 0.5."""
+    b, _, y, x = features.shape
+    if position is None:
+        return features.new_full((b, 1, y, x), 0.5)
+    return position.to(features)[:, None, None, None].expand(b, 1, y, x)
+
+
+def transunet(preset: str, *, classes: int, position: bool | None = None) -> TransUNet:
+    """Build a TransUNet with random weights.
+
+    Args:
+        preset: ``"tiny"`` (tests), ``"small"`` (CPU) or ``"paper"`` (105,913,836 parameters
+            at 14 classes).
+        classes: Channels that come out, background included.
+        position: Give the head the relative slice position; ``None`` does as the preset says.
+
+    Raises:
+        RecipeError: No such preset.
+    """
+    if preset not in PRESETS:
+        raise RecipeError(f"unknown preset {preset!r} of transunet; {suggest(preset, PRESETS)}")
+    config = PRESETS[preset]
+    if position is not None:
+        config = replace(config, position=position)
+    return TransUNet(config, classes=classes)

@@ -1,0 +1,308 @@
+"""Recipes: one TOML file says what a model is.
+
+A recipe names the organs, the windows, the grid, the networks, how they are trained and how
+they are used. It is copied whole into the header of the weights it describes, so a weights
+file alone is enough to predict. Unknown and misspelt keys are refused with a suggestion.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from slicekit.checks import suggest
+from slicekit.errors import LabelError, RecipeError
+from slicekit.labels import LabelSet
+from slicekit.windows import PRESETS, Window
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A table of a recipe: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputRecipe(Section):
+    """What a slice looks like to the networks."""
+
+    modality: Literal["CT", "MR"] = "CT"
+    """CT intensities are HU; MR has no unit."""
+    windows: str | tuple[tuple[float, float], ...]
+    """A preset's name, or three ``[low, high]`` ranges in HU: the three channels."""
+    spacing_mm: Positive
+    """In-plane pixel size at which the networks work."""
+    body_above_hu: float | None = -100.0
+    """Slices are cropped to the body, which is brighter than this; ``None`` keeps them whole."""
+
+    @property
+    def three_windows(self) -> tuple[Window, ...]:
+        """The windows as values."""
+        if isinstance(self.windows, str):
+            return PRESETS[self.windows]
+        return tuple(Window.from_range(low, high) for low, high in self.windows)
+
+    @property
+    def range_hu(self) -> tuple[float, float]:
+        """Lowest and highest intensity that any window tells from its neighbours."""
+        ranges = [window.range_hu for window in self.three_windows]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> InputRecipe:
+        if isinstance(self.windows, str):
+            if self.windows not in PRESETS:
+                hint = suggest(self.windows, PRESETS)
+                raise ValueError(f"unknown windows {self.windows!r}; {hint}")
+        elif len(self.windows) != 3 or any(low >= high for low, high in self.windows):
+            raise ValueError(f"wanted three [low, high] ranges in HU, got {self.windows}")
+        return self
+
+
+class NetworkRecipe(Section):
+    """One network, by the names of ``slicekit.networks``."""
+
+    kind: str
+    preset: str = "small"
+
+
+class CpsRecipe(Section):
+    """How two networks teach one another (cross pseudo supervision, Chen et al. 2021)."""
+
+    weight: Annotated[float, Field(ge=0)] = 0.1
+    """Largest weight of the pseudo loss; 0 trains the two networks side by side (a control)."""
+    ramp_share: Share = 0.4
+    """Share of all steps over which the weight climbs to its largest value."""
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Pseudo labels below this probability are ignored; 0 keeps all."""
+
+
+class ClipRecipe(Section):
+    """Clips of three slices for the propagator."""
+
+    objects: Count = 3
+    """Organs followed in one clip at most."""
+    gap_mm: tuple[Positive, Positive] = (2.0, 25.0)
+    """Smallest and largest distance between neighbouring slices of a clip."""
+    ending_share: Share = 0.2
+    """Share of clips in which an organ of the first slice ends."""
+    degrade_share: Share = 0.5
+    """Share of clips whose first mask is eroded, dilated or shifted, as guides are imperfect."""
+    hardest: tuple[Share, Share, Share] = (0.3, 0.8, 0.25)
+    """Bootstrapped CE: start and end of its schedule as shares of all steps, final share."""
+    lovasz_weight: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the Lovasz loss."""
+
+
+class TrainingRecipe(Section):
+    """One training run; everything that changes its result."""
+
+    steps: Count
+    batch: Count = 8
+    """Labelled slices (reference) or clips (propagator) in a step."""
+    batch_unlabelled: Annotated[int, Field(ge=0)] = 0
+    """Unlabelled slices in a step of the reference; 0 leaves the second stream out."""
+    crop: tuple[Count, Count] = (224, 288)
+    """Pixels ``(y, x)`` of a training slice, at the recipe's spacing."""
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    clip_norm: Positive = 1.0
+    """Largest norm of the gradient."""
+    warmup_share: Share = 0.03
+    """Share of steps over which the learning rate climbs; then it falls by a cosine."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Decay of the averaged weights, which are those that are evaluated and kept."""
+    seed: int = 0
+    phantoms: Annotated[int, Field(ge=0)] = 0
+    """Phantoms made and mixed into the labelled scans."""
+    phantom_share: Share = 0.1
+    """Share of labelled slices drawn from phantoms, where there are any."""
+    labelled_group: str | None = "train"
+    """Group of splits.json to learn from; all that is not held out for an empty string."""
+    unlabelled_group: str | None = None
+    """Group of splits.json that is used without its labels; the unlabelled scans when absent."""
+    held_out_group: str | None = "val"
+    """Group of splits.json that is only evaluated on."""
+    evaluate_every: Count = 1000
+    """Steps between evaluations."""
+    checkpoint_every: Count = 200
+    """Steps between checkpoints."""
+    cache_gib: Positive = 4.0
+    """Memory that the slices may take; what does not fit is kept on disk."""
+    cps: CpsRecipe = CpsRecipe()
+    clips: ClipRecipe = ClipRecipe()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_none(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {key: (None if value == "" else value) for key, value in values.items()}
+        return values
+
+
+class InferenceRecipe(Section):
+    """How the trained model is used on a whole volume."""
+
+    propagator: str | None = None
+    """Name of the propagator's model; without one the reference names every slice."""
+    selector: str = "agreement"
+    """How guide slices are chosen."""
+    sample_every_mm: Positive = 10.0
+    """Distance between the slices that the reference looks at."""
+    max_guide_gap_mm: Positive = 30.0
+    """Distance between guides of one organ at most."""
+    memory_every_mm: Positive = 15.0
+    """Distance between propagated slices that are remembered."""
+    top_k: Count = 20
+    """Memory positions that a query reads."""
+
+
+class WeightsRecipe(Section):
+    """Which file holds the weights."""
+
+    file: str
+    sha256: str
+
+
+class Recipe(Section):
+    """What a model is."""
+
+    name: str
+    role: Literal["reference", "propagator"]
+    about: str = ""
+    licence: str = ""
+    input: InputRecipe
+    organs: dict[str, int]
+    """Organ name to id; what the reference tells apart, what the propagator has practised on."""
+    networks: tuple[NetworkRecipe, ...]
+    """The pair of a reference, or the one network of a propagator."""
+    training: TrainingRecipe
+    inference: InferenceRecipe = InferenceRecipe()
+    weights: WeightsRecipe | None = None
+    scores: dict[str, float] = {}
+    """Mean DSC of the last checkpoint on held-out cases, by organ."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The organs as a value."""
+        return LabelSet(self.organs)
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        wanted = 2 if self.role == "reference" else 1
+        if len(self.networks) != wanted:
+            raise ValueError(
+                f"a {self.role} has {wanted} entries [[networks]], got {len(self.networks)}"
+            )
+        try:
+            numbers = sorted(self.labels.ids.values())
+        except LabelError as fault:
+            raise ValueError(str(fault)) from fault
+        if self.role == "reference" and numbers != list(range(1, len(numbers) + 1)):
+            raise ValueError(f"organ ids must be 1, 2, ... without gaps, got {numbers}")
+        return self
+
+    def to_json(self) -> str:
+        """Write the recipe as one line of JSON, for the header of a weights file."""
+        return self.model_dump_json(exclude_none=True)
+
+
+def parse_recipe(values: Mapping[str, Any], *, source: str) -> Recipe:
+    """Check a table of values and make a recipe of it.
+
+    Args:
+        values: What a TOML or JSON file holds.
+        source: Where it came from; opens every error message.
+
+    Raises:
+        RecipeError: A key is unknown (the likely one is suggested) or a value cannot be meant.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as fault:
+        lines = [_explain(dict(entry)) for entry in fault.errors()]
+        raise RecipeError(f"{source}: " + "; ".join(lines)) from fault
+
+
+def read_recipe(path: str | Path, *, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file and change some of its values.
+
+    Args:
+        path: The TOML file.
+        changes: ``KEY=VALUE`` with dotted keys and TOML values, such as
+            ``"training.steps=200"``.
+
+    Raises:
+        RecipeError: The file is missing or not TOML, or the recipe cannot be meant.
+    """
+    file = Path(path)
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise RecipeError(f"{file}: cannot be read ({fault.strerror})") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise RecipeError(f"{file}: is not TOML ({fault})") from fault
+    for change in changes:
+        _change(values, change)
+    return parse_recipe(values, source=str(file))
+
+
+def recipe_from_json(text: str, *, source: str) -> Recipe:
+    """Read a recipe from the header of a weights file.
+
+    Raises:
+        RecipeError: It is not JSON, or the recipe cannot be meant.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise RecipeError(f"{source}: its recipe is not JSON ({fault})") from fault
+    return parse_recipe(values, source=source)
+
+
+def _change(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set wants KEY=VALUE, such as training.steps=200, got {change!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    table: Any = values
+    for word in path:
+        table = table.setdefault(word, {}) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise RecipeError(f"--set {change}: {'.'.join(path)} is not a table of the recipe")
+    table[last] = value
+
+
+def _explain(entry: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in entry["loc"]) or "recipe"
+    if entry["type"] == "extra_forbidden":
+        *path, word = entry["loc"]
+        section = _section(path)
+        return f"unknown key {where!r}; {suggest(str(word), section.model_fields)}"
+    return f"{where}: {entry['msg']} (got {entry['input']!r})"[:400]
+
+
+def _section(path: Sequence[str | int]) -> type[Section]:
+    """Follow a path of keys to the table it names."""
+    section: type[Section] = Recipe
+    for word in path:
+        if isinstance(word, int):
+            continue
+        inner = section.model_fields[str(word)].annotation
+        candidates = [inner, *getattr(inner, "__args__", ())]
+        section = next(
+            (c for c in candidates if isinstance(c, type) and issubclass(c, Section)), section
+        )
+    return section

@@ -1,0 +1,1 @@
+"""Pictures, statistics and evaluations of finished label maps."""

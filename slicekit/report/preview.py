@@ -1,0 +1,239 @@
+"""One picture of a finished label map: slices with contours, a legend, the guides."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten, wrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from slicekit.io.atomic import write_atomically
+from slicekit.labels import LabelSet
+from slicekit.report.statistics import statistics
+from slicekit.report.view import View
+from slicekit.volume import Volume, expect_same_grid
+from slicekit.windows import Window
+
+Guide = tuple[int, str, Sequence[str]]
+"""A guide slice: its index along z, why it was chosen, and the organs it guides."""
+
+_BACKGROUND = "#101216"
+_TEXT = "#e6e8ec"
+_FAINT = "#9aa1ac"
+_MOST_COLUMNS = 4
+_MOST_GUIDES = 6
+_MOST_LISTED = 36
+_TILE_IN = 2.9
+_GAP_IN = 0.1
+_LEGEND_IN = 2.6
+_HEADING_IN = 0.62
+_LINE_IN = 0.235
+_NOTE_LINE_IN = 0.16
+_DPI = 110
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """One slice of the picture."""
+
+    z: int
+    title: str
+    organs: tuple[str, ...]
+    """Organs whose contours are drawn."""
+    note: tuple[str, ...] = ()
+    """Lines below the slice."""
+
+
+def write_preview(
+    path: str | Path,
+    image: Volume,
+    labels: Volume,
+    names: LabelSet,
+    *,
+    window: Window,
+    guides: Sequence[Guide] = (),
+    n_slices: int = 8,
+) -> Path:
+    """Write a PNG that shows a label map at a glance.
+
+    Args:
+        path: The PNG; an existing one is replaced.
+        image: ``(z, y, x)`` intensities.
+        labels: ``(z, y, x)`` whole numbers on the same grid.
+        names: The organs to draw, with their colours.
+        window: The range of intensities from black to white.
+        guides: Slices that guided the propagation; the first six are shown below.
+        n_slices: How many slices to spread over the labelled part of the scan; over all of it
+            where nothing is labelled.
+
+    Returns:
+        The path.
+
+    Raises:
+        GeometryError: Image and labels lie on different grids.
+        WriteError: The picture could not be written.
+    """
+    expect_same_grid("the label map", labels, image, like_name="the image")
+    figure = draw_preview(
+        image, labels, names, window=window, guides=guides, n_slices=n_slices, title=Path(path).stem
+    )
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():  # a name in letters that the font lacks shows boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(buffer, format="png", facecolor=_BACKGROUND)
+
+    def writer(file: Path) -> None:
+        file.write_bytes(buffer.getvalue())
+
+    return write_atomically(path, writer)
+
+
+def draw_preview(
+    image: Volume,
+    labels: Volume,
+    names: LabelSet,
+    *,
+    window: Window,
+    guides: Sequence[Guide] = (),
+    n_slices: int = 8,
+    title: str = "",
+) -> Figure:
+    """Draw the picture of ``write_preview`` without writing it."""
+    measured = statistics(labels, names)
+    volumes_ml = {name: entry["volume_ml"] for name, entry in measured.items() if entry["voxels"]}
+    tiles = [
+        _Tile(z, f"slice {z}", tuple(volumes_ml)) for z in spread_slices(labels.array, n_slices)
+    ]
+    guiding = [
+        _Tile(int(z), f"guide {int(z)}", tuple(o for o in organs if o in names), _note(why, organs))
+        for z, why, organs in guides[:_MOST_GUIDES]
+        if 0 <= z < labels.shape[0]
+    ]
+    columns = min(_MOST_COLUMNS, max(len(tiles), len(guiding)))
+    rows = _rows(tiles, columns) + _rows(guiding, columns)
+    view = View.of(image, window, [tile.z for tile in tiles + guiding], labels)
+    tile_in = _TILE_IN * view.height_over_width
+    notes_in = [_NOTE_LINE_IN * max(len(tile.note) for tile in row) for row in rows]
+    body_in = sum(tile_in + note + _GAP_IN * (2 if note else 1) for note in notes_in)
+    listed = min(len(volumes_ml), _MOST_LISTED + 1)
+    width = columns * (_TILE_IN + _GAP_IN) + _GAP_IN + _LEGEND_IN
+    height = _HEADING_IN + max(body_in, _LINE_IN * (listed + 0.5)) + _GAP_IN
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    FigureCanvasAgg(figure)
+    top = height - _HEADING_IN
+    for row, note in zip(rows, notes_in, strict=True):
+        for column, tile in enumerate(row):
+            left = _GAP_IN + column * (_TILE_IN + _GAP_IN)
+            box = (left / width, (top - tile_in) / height, _TILE_IN / width, tile_in / height)
+            _draw_tile(figure.add_axes(box), tile, image, labels, names, window, view)
+        top -= tile_in + note + _GAP_IN * (2 if note else 1)
+    _draw_heading(figure, title, labels, window)
+    _draw_legend(figure, names, volumes_ml)
+    return figure
+
+
+def spread_slices(array: NDArray[Any], count: int) -> list[int]:
+    """Choose slices evenly over the labelled part of a ``(z, y, x)`` label map.
+
+    Each stands in the middle of its share, so none is the very first or last.
+
+    Example:
+        >>> spread_slices(np.ones((9, 1, 1)), 3)
+        [1, 4, 7]
+    """
+    filled = np.flatnonzero(array.any(axis=(1, 2)))
+    first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, len(array) - 1)
+    length = last - first + 1
+    count = max(1, min(count, length))
+    return [first + int((i + 0.5) * length / count) for i in range(count)]
+
+
+def _rows(tiles: list[_Tile], columns: int) -> list[list[_Tile]]:
+    return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+
+
+def _note(reason: str, organs: Sequence[str]) -> tuple[str, ...]:
+    """Write why a slice guides, and what, in at most four short lines."""
+    spoken = ", ".join(organ.replace("_", " ") for organ in organs)
+    short = [shorten(text, 84, placeholder=" ...") for text in (reason, spoken)]
+    return tuple(line for text in short for line in wrap(text, 46))
+
+
+def _draw_tile(
+    axes: Axes,
+    tile: _Tile,
+    image: Volume,
+    labels: Volume,
+    names: LabelSet,
+    window: Window,
+    view: View,
+) -> None:
+    """Draw one slice with the contours of its organs."""
+    gray = view.show(window.apply(np.nan_to_num(image.array[tile.z])))
+    drawn = view.show(labels.array[tile.z])
+    shades: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+    axes.imshow(gray, aspect="auto", **shades)  # the axes already have the true proportions
+    for organ in tile.organs:
+        mask = np.pad(drawn == names.id_of(organ), 1).astype(np.float32)  # closed at the border
+        if mask.any():
+            y, x = (np.arange(size) - 1 for size in mask.shape)
+            colour = [names.colour(names.id_of(organ))]
+            axes.contour(x, y, mask, levels=[0.5], colors=colour, linewidths=1.2)
+    axes.set_xlim(-0.5, gray.shape[1] - 0.5)
+    axes.set_ylim(gray.shape[0] - 0.5, -0.5)
+    axes.axis("off")
+    corner: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False}
+    axes.text(0.02, 0.98, tile.title, color=_TEXT, fontsize=7.5, **corner)
+    axes.annotate(
+        "\n".join(tile.note), (0.01, 0), xytext=(0, -4), xycoords="axes fraction",
+        textcoords="offset points", color=_FAINT, fontsize=7.5, va="top", parse_math=False,
+    )  # fmt: skip
+
+
+def _draw_heading(figure: Figure, title: str, labels: Volume, window: Window) -> None:
+    width, height = figure.get_size_inches()
+    z_mm, y_mm, x_mm = labels.spacing_mm
+    z, y, x = labels.shape
+    low, high = window.range_hu
+    facts = (
+        f"{x} x {y} x {z} voxels of {x_mm:.3g} x {y_mm:.3g} x {z_mm:.3g} mm, "
+        f"window {low:.4g} to {high:.4g}"
+    )
+    left = _GAP_IN / width
+    name = title if len(title) < width * 8 else f"{title[: int(width * 8) - 3]}..."
+    plain: dict[str, Any] = {"parse_math": False, "va": "center"}
+    figure.text(left, 1 - 0.22 / height, name, color=_TEXT, fontsize=11, weight="bold", **plain)
+    figure.text(left, 1 - 0.45 / height, facts, color=_FAINT, fontsize=7.5, **plain)
+
+
+def _draw_legend(figure: Figure, names: LabelSet, volumes_ml: dict[str, float]) -> None:
+    """List the organs that are there, with colour and volume."""
+    width, height = figure.get_size_inches()
+    left, right = 1 - (_LEGEND_IN - 0.1) / width, 1 - 0.2 / width
+    text: dict[str, Any] = {"fontsize": 8, "va": "center", "parse_math": False}
+    y = 1 - (_HEADING_IN + 0.1) / height
+    for organ, volume in list(volumes_ml.items())[:_MOST_LISTED]:
+        colour = names.colour(names.id_of(organ))
+        stroke = Line2D([left, left + 0.15 / width], [y, y], color=colour, linewidth=4.5)
+        figure.add_artist(stroke)
+        words = organ.replace("_", " ")
+        words = words if len(words) <= 27 else f"{words[:25]}..."
+        figure.text(left + 0.25 / width, y, words, color=_TEXT, **text)
+        amount = f"{volume:.0f} ml" if volume >= 10 else f"{volume:.1f} ml"
+        figure.text(right, y, amount, color=_FAINT, ha="right", **text)
+        y -= _LINE_IN / height
+    more = len(volumes_ml) - _MOST_LISTED
+    if more > 0:
+        figure.text(left, y, f"and {more} more", color=_FAINT, **text)
+    elif not volumes_ml:
+        figure.text(left, y, "nothing is labelled", color=_TEXT, **text)

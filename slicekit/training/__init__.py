@@ -1,0 +1,1 @@
+"""One loop, and one step function for each way of learning."""

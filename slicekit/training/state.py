@@ -1,0 +1,129 @@
+"""The state of a training run on disk: enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from slicekit.checkpoint import fill, retrieve, store
+from slicekit.errors import CheckpointError, DataWarning
+from slicekit.recipes import Recipe
+from slicekit.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class RunState:
+    """What changes while a run goes on."""
+
+    network: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+
+
+def write_state(
+    path: Path,
+    state: RunState,
+    *,
+    step: int,
+    scores: dict[str, float],
+    recipe: Recipe,
+    runtime: Runtime,
+) -> None:
+    """Write the state whole or not at all.
+
+    Raises:
+        WriteError: The disk is full or read-only; the previous state still stands.
+    """
+    tensors: dict[str, Tensor] = {
+        **{f"network.{k}": v for k, v in state.network.state_dict().items()},
+        **{f"average.{k}": v for k, v in state.average.state_dict().items()},
+    }
+    for number, moments in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{k}": v for k, v in moments.items()}
+    facts = {
+        "step": step,
+        "scores": scores,
+        "threads": runtime.threads,
+        "precision": runtime.precision,
+        "torch": torch.__version__,
+    }
+    store(path, tensors, {"recipe": recipe.to_json(), "run": json.dumps(facts)})
+
+
+def read_state(
+    path: Path, state: RunState, *, recipe: Recipe, runtime: Runtime
+) -> tuple[int, dict[str, float]]:
+    """Put a saved state back, where there is one.
+
+    Returns:
+        Steps done and the last scores; ``(0, {})`` where nothing is saved.
+
+    Raises:
+        CheckpointError: The file is damaged or belongs to another recipe; the message shows
+            what differs.
+    """
+    if not path.exists():
+        return 0, {}
+    stored = retrieve(path)
+    theirs = stored.header.get("recipe", "")
+    if theirs != recipe.to_json():
+        raise CheckpointError(
+            f"{path}: belongs to another recipe; choose another --out, or undo the change: "
+            + _difference(theirs, recipe)
+        )
+    facts = json.loads(stored.header["run"])
+    now = {
+        "threads": runtime.threads,
+        "precision": runtime.precision,
+        "torch": torch.__version__,
+    }
+    changed = [f"{name} {facts[name]} -> {now[name]}" for name in now if facts[name] != now[name]]
+    if changed:
+        warnings.warn(
+            f"{path}: the run goes on under other conditions ({', '.join(changed)}); it will "
+            "not equal an uninterrupted one to the last bit",
+            DataWarning,
+            stacklevel=2,
+        )
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in stored.tensors.items():
+        part, _, rest = name.partition(".")
+        groups.setdefault(part, {})[rest] = tensor
+    fill(state.network, groups["network"], source=str(path))
+    fill(state.average, groups["average"], source=str(path))
+    optimiser = state.optimiser.state_dict()
+    optimiser["state"] = _moments(groups.get("optimiser", {}))
+    state.optimiser.load_state_dict(optimiser)
+    log.info("going on from step %d of %s", facts["step"], path)
+    return int(facts["step"]), dict(facts["scores"])
+
+
+def _moments(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        moments.setdefault(int(number), {})[key] = tensor
+    return moments
+
+
+def _difference(theirs: str, recipe: Recipe) -> str:
+    """Show the lines in which two recipes differ."""
+
+    def lines(text: str) -> list[str]:
+        return json.dumps(json.loads(text or "{}"), indent=1).splitlines()
+
+    changes = [
+        line.strip()
+        for line in difflib.ndiff(lines(theirs), lines(recipe.to_json()))
+        if line.startswith(("- ", "+ "))
+    ]
+    return "; ".join(changes[:8])

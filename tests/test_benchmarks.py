@@ -1,0 +1,70 @@
+"""Benchmarks keep their figures, and the page of numbers is made from them."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Open benchmark scripts as Python would, without running their ``main``."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield lambda name: runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name=name)
+    sys.modules.pop("results_io", None)
+
+
+def test_figures_come_back_with_command_and_machine(scripts: Any, tmp_path: Path) -> None:
+    path = scripts("results_io")["write_result"](
+        "one",
+        title="One",
+        figures={"mean DSC": 0.123456, "unknown": float("nan")},
+        rows=[{"organ": "liver", "dsc": 0.5}],
+        folder=tmp_path,
+    )
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["figures"] == {"mean DSC": 0.1235, "unknown": None}
+    assert content["rows"] == [{"organ": "liver", "dsc": 0.5}]
+    assert "cores" in content["machine"] and "torch" in content["machine"]
+    assert content["command"].startswith("python ")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_page_shows_every_figure_and_its_command(scripts: Any, tmp_path: Path) -> None:
+    scripts("results_io")["write_result"](
+        "one",
+        title="Title",
+        figures={"mean DSC": 0.5},
+        rows=[{"organ": "left_kidney", "dsc": float("nan")}],
+        notes=["A note."],
+        command="python benchmarks/one.py",
+        folder=tmp_path,
+    )
+    numbers = scripts("make_numbers")
+    page = numbers["numbers_page"](numbers["read_results"](tmp_path))
+    for text in ("## Title", "| mean DSC | 0.500 |", "| left kidney | - |", "A note."):
+        assert text in page
+    assert "```bash\npython benchmarks/one.py\n```" in page
+
+
+def test_page_in_the_docs_is_up_to_date(scripts: Any) -> None:
+    numbers = scripts("make_numbers")
+    page = numbers["numbers_page"](numbers["read_results"]())
+    assert numbers["PAGE"].read_text(encoding="utf-8") == page, "run `make numbers`"
+
+
+def test_peer_scores_what_the_truth_holds(scripts: Any) -> None:
+    import torch
+
+    dice_score = scripts("peer_unet")["dice_score"]
+    truth, guess = torch.zeros(4, dtype=torch.bool), torch.ones(4, dtype=torch.bool)
+    assert dice_score(truth, guess) != dice_score(truth, guess)  # not a number: not evaluated
+    truth[:2] = True
+    assert dice_score(truth, guess) == pytest.approx(2 * 2 / 6)
