@@ -55,8 +55,9 @@ check: lint test ## lint, then test: what must pass before a change goes in
 golden: setup ## compute the golden values again, after a change that was meant to move them
 	$(BIN)/python tests/golden/make.py
 
-numbers: setup ## write docs/numbers.md from benchmarks/results
+numbers: setup ## write docs/numbers.md and the model cards from benchmarks/results
 	$(BIN)/python benchmarks/make_numbers.py
+	$(BIN)/python benchmarks/make_cards.py
 
 clean: ## remove the environment, the demo and everything that tools left behind
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,7 +2,8 @@
 
 Nothing is ever unpickled. The header holds the recipe (so a weights file alone is enough to
 predict), a card (what it was trained on, by what, how well it did) and the SHA-256 of all
-tensors, which catches a flipped bit that the format itself would load in silence.
+tensors and of the header's own texts, which catch a flipped bit that the format itself would
+load in silence.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
+def _digest_of_texts(texts: Mapping[str, str]) -> str:
+    """Return the SHA-256 of a header, but for this digest itself."""
+    rest = {name: text for name, text in texts.items() if name != "header_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def store(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
     """Write tensors and a header whole or not at all, and read them back to be sure.
 
@@ -75,6 +82,7 @@ def store(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     sha256 = digest(plain)
     texts = {**header, "format": _FORMAT, "sha256": sha256}
+    texts["header_sha256"] = _digest_of_texts(texts)
     write_atomically(
         path,
         lambda file: save_file(plain, file, metadata=texts),
@@ -108,6 +116,8 @@ def retrieve(path: str | Path) -> Stored:
             f"{file}: is damaged: its tensors have SHA-256 {found[:12]}..., the header says "
             f"{str(header.get('sha256'))[:12]}...; fetch the file again"
         )
+    if header.get("header_sha256", (texts := _digest_of_texts(header))) != texts:
+        raise CheckpointError(f"{file}: is damaged: its header was changed; fetch the file again")
     return Stored(tensors, header, found)
 
 
@@ -193,9 +203,12 @@ def _check_container(file: Path) -> None:
     try:
         size = file.stat().st_size
         with file.open("rb") as opened:
-            start = opened.read(8)
+            start, brace = opened.read(8), opened.read(1)
     except OSError as fault:
         raise CheckpointError(f"{file}: cannot be read ({fault.strerror})") from fault
+    header = int.from_bytes(start, "little")
+    if brace == b"{" and header <= min(_LARGEST_HEADER, size - 8):
+        return
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise CheckpointError(
             f"{file}: is a pickled or zipped checkpoint, which could run code when loaded and is "
@@ -203,12 +216,10 @@ def _check_container(file: Path) -> None:
         )
     if size < 8:
         raise CheckpointError(f"{file}: is empty or cut short ({size} bytes)")
-    header = int.from_bytes(start, "little")
-    if header > min(_LARGEST_HEADER, size - 8):
-        raise CheckpointError(
-            f"{file}: is cut short or not a safetensors file: its header claims {header} bytes, "
-            f"the file has {size}"
-        )
+    raise CheckpointError(
+        f"{file}: is cut short or not a safetensors file: its header claims {header} bytes, "
+        f"the file has {size}"
+    )
 
 
 def _verify(file: Path, sha256: str) -> None:

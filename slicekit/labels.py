@@ -60,17 +60,19 @@ class LabelSet:
         """Read the ``labels`` of a dataset.json: name to id, or the old id to name.
 
         Raises:
-            LabelError: Neither form fits, or the background is not 0.
+            LabelError: Neither form fits, a name comes twice, or the background is not 0.
         """
         entries: dict[str, int] = {}
         for key, value in labels.items():
             name, number = (str(value), key) if str(key).isdigit() else (key, value)
-            try:
-                entries[name] = int(number)
-            except (TypeError, ValueError) as fault:
+            # a string of digits is how the old form writes its ids; 1.5 and True are no ids
+            if not (type(number) is int or (isinstance(number, str) and number.isdecimal())):
                 raise LabelError(
                     f"labels must map organ names to whole numbers, got {key!r}: {value!r}"
-                ) from fault
+                )
+            if name in entries:
+                raise LabelError(f"the organ {name!r} has two ids, {entries[name]} and {number}")
+            entries[name] = int(number)
         if entries.pop("background", 0) != 0:
             raise LabelError("the background must have the id 0")
         return cls({name: number for name, number in entries.items() if name != "ignore"})

@@ -11,13 +11,13 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slicekit.checks import suggest
 from slicekit.errors import LabelError, RecipeError
-from slicekit.labels import LabelSet
+from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.windows import PRESETS, Window
 
 Positive = Annotated[float, Field(gt=0)]
@@ -26,9 +26,27 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A table of a recipe: frozen, and no key that it does not know."""
+    """A table of a recipe: frozen, and no key that it does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    TOML has no word for ``None``; an empty string says it, where ``None`` is allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_none(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        may_be_none = {
+            key
+            for key, known in cls.model_fields.items()
+            if type(None) in get_args(known.annotation)
+        }
+        return {
+            key: None if value == "" and key in may_be_none else value
+            for key, value in values.items()
+        }
 
 
 class InputRecipe(Section):
@@ -41,7 +59,7 @@ class InputRecipe(Section):
     spacing_mm: Positive
     """In-plane pixel size at which the networks work."""
     body_above_hu: float | None = -100.0
-    """Slices are cropped to the body, which is brighter than this; ``None`` keeps them whole."""
+    """Slices are cropped to the body, which is brighter; whole slices for an empty string."""
 
     @property
     def three_windows(self) -> tuple[Window, ...]:
@@ -101,6 +119,15 @@ class ClipRecipe(Section):
     lovasz_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the Lovasz loss."""
 
+    @model_validator(mode="after")
+    def _check_order(self) -> ClipRecipe:
+        if self.gap_mm[0] > self.gap_mm[1] or self.hardest[0] > self.hardest[1]:
+            raise ValueError(
+                f"gap_mm and hardest begin with a smaller and a larger number, got "
+                f"{self.gap_mm} and {self.hardest}"
+            )
+        return self
+
 
 class TrainingRecipe(Section):
     """One training run; everything that changes its result."""
@@ -120,17 +147,17 @@ class TrainingRecipe(Section):
     """Share of steps over which the learning rate climbs; then it falls by a cosine."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """Decay of the averaged weights, which are those that are evaluated and kept."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     phantoms: Annotated[int, Field(ge=0)] = 0
     """Phantoms made and mixed into the labelled scans."""
     phantom_share: Share = 0.1
     """Share of labelled slices drawn from phantoms, where there are any."""
     labelled_group: str | None = "train"
-    """Group of splits.json to learn from; all that is not held out for an empty string."""
+    """Group of splits.json to learn from; for an empty string all that is not held out."""
     unlabelled_group: str | None = None
     """Group of splits.json that is used without its labels; the unlabelled scans when absent."""
     held_out_group: str | None = "val"
-    """Group of splits.json that is only evaluated on."""
+    """Group of splits.json that is only evaluated on; none for an empty string."""
     evaluate_every: Count = 1000
     """Steps between evaluations."""
     checkpoint_every: Count = 200
@@ -139,13 +166,6 @@ class TrainingRecipe(Section):
     """Memory that the slices may take; what does not fit is kept on disk."""
     cps: CpsRecipe = CpsRecipe()
     clips: ClipRecipe = ClipRecipe()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_none(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            return {key: (None if value == "" else value) for key, value in values.items()}
-        return values
 
 
 class InferenceRecipe(Section):
@@ -175,7 +195,8 @@ class WeightsRecipe(Section):
 class Recipe(Section):
     """What a model is."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
+    """Also the name of the weights file, so it holds letters, digits and ``_ . + -`` only."""
     role: Literal["reference", "propagator"]
     about: str = ""
     licence: str = ""
@@ -202,17 +223,28 @@ class Recipe(Section):
             raise ValueError(
                 f"a {self.role} has {wanted} entries [[networks]], got {len(self.networks)}"
             )
+        for entry in self.networks:
+            if (entry.kind == "stcn") != (self.role == "propagator"):
+                raise ValueError(
+                    f"a {self.role} cannot be a network of the kind {entry.kind!r}; a propagator "
+                    "is an 'stcn', a reference is a pair of other kinds"
+                )
         try:
             numbers = sorted(self.labels.ids.values())
         except LabelError as fault:
             raise ValueError(str(fault)) from fault
         if self.role == "reference" and numbers != list(range(1, len(numbers) + 1)):
             raise ValueError(f"organ ids must be 1, 2, ... without gaps, got {numbers}")
+        if numbers and numbers[-1] >= IGNORE_ID:
+            raise ValueError(
+                f"organ ids must be below {IGNORE_ID}, the label of what nobody annotated, "
+                f"got {numbers[-1]}"
+            )
         return self
 
     def to_json(self) -> str:
         """Write the recipe as one line of JSON, for the header of a weights file."""
-        return self.model_dump_json(exclude_none=True)
+        return self.model_dump_json()
 
 
 def parse_recipe(values: Mapping[str, Any], *, source: str) -> Recipe:
@@ -230,6 +262,8 @@ def parse_recipe(values: Mapping[str, Any], *, source: str) -> Recipe:
     except ValidationError as fault:
         lines = [_explain(dict(entry)) for entry in fault.errors()]
         raise RecipeError(f"{source}: " + "; ".join(lines)) from fault
+    except RecursionError as fault:
+        raise RecipeError(f"{source}: its values are nested too deeply") from fault
 
 
 def read_recipe(path: str | Path, *, changes: Sequence[str] = ()) -> Recipe:
@@ -274,7 +308,7 @@ def _change(values: dict[str, Any], change: str) -> None:
         raise RecipeError(f"--set wants KEY=VALUE, such as training.steps=200, got {change!r}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     *path, last = key.strip().split(".")
     table: Any = values
@@ -291,6 +325,10 @@ def _explain(entry: dict[str, Any]) -> str:
         *path, word = entry["loc"]
         section = _section(path)
         return f"unknown key {where!r}; {suggest(str(word), section.model_fields)}"
+    if entry["type"] == "missing":
+        return f"the key {where!r} is missing"
+    if entry["type"] == "value_error":
+        return f"{where}: {entry['ctx']['error']}"
     return f"{where}: {entry['msg']} (got {entry['input']!r})"[:400]
 
 

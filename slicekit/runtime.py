@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class Runtime:
 def cpu_has_bf16() -> bool:
     """Tell whether this CPU multiplies bfloat16 in hardware (AMX or AVX512-BF16)."""
     capabilities = torch.backends.cpu.get_cpu_capability()
-    if capabilities == "DEFAULT" or not torch.backends.mkldnn.is_available():
+    if capabilities == "DEFAULT" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a user's file
@@ -78,8 +78,13 @@ def pick_runtime(
         threads: Threads of one operation; all cores when ``None``.
 
     Raises:
-        DeviceError: The device or the precision is not to be had on this machine.
+        DeviceError: The device or the precision is unknown, or is not to be had on this
+            machine.
     """
+    if precision not in get_args(Precision):
+        raise DeviceError(f"unknown precision {precision!r}; use auto, float32 or bf16")
+    if threads is not None and threads < 1:
+        raise DeviceError(f"threads must be 1 or more, got {threads}; leave it out for all cores")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         chosen = torch.device(name)
@@ -95,8 +100,18 @@ def pick_runtime(
     able = cpu_has_bf16() if chosen.type == "cpu" else torch.cuda.is_bf16_supported()
     if precision == "bf16" and not able:
         raise DeviceError(f"{chosen} has no bfloat16 arithmetic; use --precision float32 or auto")
-    count = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
+    count = threads or _usual_threads()
     torch.set_num_threads(count)
     runtime = Runtime(chosen, bf16=able and precision != "float32", threads=count)
     log.info("running on %s", runtime)
     return runtime
+
+
+def _usual_threads() -> int:
+    """Take OMP_NUM_THREADS where it is one number, else the cores this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -61,7 +61,7 @@ CHEST = Window.from_range(-1350, 225)
 BONE = Window.from_range(-500, 1300)
 """Bone (W1800 L400)."""
 PRESETS: dict[str, tuple[Window, Window, Window]] = {"ct-body": (ABDOMEN, CHEST, BONE)}
-"""The three windows of paper 004, by name."""
+"""Three windows by name; ``ct-body`` are those of Pham et al. (FLARE22)."""
 
 
 def three_channels(slices: NDArray[Any], windows: Sequence[Window]) -> NDArray[np.float32]:

@@ -93,8 +93,8 @@ class Draw:
             masks: ``(n, y, x)`` labels, or ``None``.
 
         Returns:
-            Arrays of the same shapes. What moved in from outside the slice is 0 in the images
-            and ``IGNORE_ID`` in the masks.
+            Arrays of the same shapes. What moved in from outside the slice is ``IGNORE_ID`` in
+            the masks; in the images it is 0 before contrast, brightness and noise change it.
         """
         sizes = expect_shape("images", images, "n y x")
         targets: dict[str, Any] = {"images": images[..., None]}
@@ -145,4 +145,5 @@ class Draw:
         if self.noise:
             rng = np.random.default_rng(self.seed)
             changed = changed + self.noise * rng.standard_normal(images.shape, dtype=np.float32)
-        return np.clip(changed, 0.0, 1.0).astype(np.float32, copy=False)
+        within: NDArray[np.float32] = np.clip(changed, 0.0, 1.0).astype(np.float32, copy=False)
+        return within

@@ -79,18 +79,20 @@ def find_cases(folder: str | Path) -> Dataset:
     Raises:
         DatasetError: Something is missing or cannot be paired; the message lists what was
             found, what was paired and the first mismatches.
+        LabelError: The ``labels`` of dataset.json cannot be meant.
+        ReadError: A JSON file is damaged.
     """
     root = Path(folder)
     description = _read_json(root / "dataset.json", what="a dataset folder needs a dataset.json")
     if not isinstance(description.get("labels"), Mapping):
         raise DatasetError(f"{root / 'dataset.json'} has no 'labels': a table of organ name to id")
-    images = _stems(root / "imagesTr", strip_channel=True)
+    labels = _by_name(_scans(root / "labelsTr"))
+    images = _by_case(_scans(root / "imagesTr"), labels)
     if not images:
         raise DatasetError(
             f"{root / 'imagesTr'} holds no .nii or .nii.gz file; put the scans there, "
             "one file each, named CASE_0000.nii.gz or CASE.nii.gz"
         )
-    labels = _stems(root / "labelsTr", strip_channel=False)
     stray = sorted(set(labels) - set(images))
     if stray:
         raise DatasetError(
@@ -155,25 +157,41 @@ def _read_json(path: Path, *, what: str) -> dict[str, Any]:
     return content
 
 
-def _stems(folder: Path, *, strip_channel: bool) -> dict[str, Path]:
-    """Map case names to files; of several channels the first counts."""
-    found: dict[str, Path] = {}
+def _scans(folder: Path) -> list[tuple[str, Path]]:
+    """List names without their endings, and files."""
+    found = []
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         ending = next((end for end in _ENDINGS if path.name.endswith(end)), None)
-        if ending is None or path.name.startswith("."):
-            continue
-        name = path.name.removesuffix(ending)
-        if strip_channel and len(name) > 5 and name[-5] == "_" and name[-4:].isdigit():
-            if name[-4:] != "0000":
-                raise DatasetError(
-                    f"{path} is a further channel of one case; slicekit reads one channel a "
-                    "case - keep only the _0000 files in imagesTr"
-                )
-            name = name[:-5]
+        if ending is not None and not path.name.startswith("."):
+            found.append((path.name.removesuffix(ending), path))
+    return found
+
+
+def _by_name(scans: Sequence[tuple[str, Path]]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for name, path in scans:
         if name in found:
             raise DatasetError(f"two files for the case {name!r}: {found[name]} and {path}")
         found[name] = path
     return found
+
+
+def _by_case(scans: Sequence[tuple[str, Path]], labels: Mapping[str, Path]) -> dict[str, Path]:
+    """Map case names to images: ``_0000`` is a channel, other digits may belong to the name."""
+    names = {name for name, _ in scans}
+    plain = []
+    for name, path in scans:
+        case, _, channel = name.rpartition("_")
+        if case and len(channel) == 4 and channel.isdecimal() and name not in labels:
+            if channel == "0000":
+                name = case
+            elif f"{case}_0000" in names and f"{case}_0000" not in labels:
+                raise DatasetError(
+                    f"{path} is a further channel of one case; slicekit reads one channel a "
+                    "case - keep only the _0000 files in imagesTr"
+                )
+        plain.append((name, path))
+    return _by_name(plain)
 
 
 def _read_splits(root: Path, images: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
@@ -184,7 +202,7 @@ def _read_splits(root: Path, images: Mapping[str, Path]) -> dict[str, tuple[str,
     for group, names in _read_json(path, what="").items():
         if not isinstance(names, Sequence) or isinstance(names, str):
             raise DatasetError(f"{path}: {group!r} must be a list of case names")
-        unknown = [str(name) for name in names if name not in images]
+        unknown = [str(name) for name in names if not isinstance(name, str) or name not in images]
         if unknown:
             raise DatasetError(
                 f"{path}: {group!r} names cases that have no image: {', '.join(unknown[:5])}"

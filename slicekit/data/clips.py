@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from slicekit.data.augment import STRONG, Draw
 from slicekit.data.slices import CachedScan, crop_or_pad, unit_slices
+from slicekit.errors import DatasetError
 from slicekit.labels import IGNORE_ID
 from slicekit.recipes import ClipRecipe
 
 _LENGTH = 3
 _SMALLEST_GUIDE = 12
-_TRIES = 20
+_TRIES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +50,24 @@ def draw_clip(
     """Draw one clip.
 
     Args:
-        scans: Labelled scans; every organ of every scan is as likely.
+        scans: Labelled scans; each is as likely, and so is every organ of the one drawn.
         rng: Randomness.
         recipe: Gaps, objects, shares.
         size: Pixels ``(y, x)`` of the slices.
         reach: Share of the largest gap in use; training lets it grow.
+
+    Raises:
+        DatasetError: No scan holds a labelled organ.
     """
-    scan, where = _draw_place(scans, rng, recipe=recipe, reach=reach)
-    if scan.labels is None:
-        raise ValueError(f"clips are drawn from labelled scans, {scan.name!r} has no labels")
-    images, masks = unit_slices(scan.slices[where]), scan.labels[where]
+    scan, labels, where = _draw_place(scans, rng, recipe=recipe, reach=reach)
+    images, masks = unit_slices(scan.slices[where]), labels[where]
     inside = np.argwhere((masks[0] > 0) & (masks[0] != IGNORE_ID))
     y, x = inside[rng.integers(len(inside))]
     images, masks = crop_or_pad(
         [images, masks], size, fills=[0.0, IGNORE_ID], rng=rng, about=(int(y), int(x))
     )
-    images, masks = Draw.draw(rng, STRONG).apply(images, masks)
-    if masks is None:
-        raise ValueError("an augmented clip lost its masks")
-    objects = _choose_objects(masks, rng, most=recipe.objects)
+    images, moved = Draw.draw(rng, STRONG).apply(images, masks)
+    objects = _choose_objects(masks if moved is None else moved, rng, most=recipe.objects)
     guide = objects[0]
     if rng.random() < recipe.degrade_share:
         guide = degrade(guide, rng)
@@ -76,21 +76,23 @@ def draw_clip(
 
 def _draw_place(
     scans: Sequence[CachedScan], rng: np.random.Generator, *, recipe: ClipRecipe, reach: float
-) -> tuple[CachedScan, list[int]]:
+) -> tuple[CachedScan, NDArray[np.uint8], list[int]]:
     """Choose a scan and three slices of which the first holds a chosen organ."""
+    usable = [(s, s.labels) for s in scans if s.labels is not None and s.slices_of]
+    if not usable:
+        raise DatasetError("no labelled organ to draw a clip from; the scans hold no labels")
     low_mm, high_mm = recipe.gap_mm
     high_mm = low_mm + (high_mm - low_mm) * reach
-    wants_end = rng.random() < recipe.ending_share
-    for attempt in range(_TRIES):
-        scan = scans[rng.integers(len(scans))]
+    tries = _TRIES if rng.random() < recipe.ending_share else 0
+    while True:
+        scan, labels = usable[int(rng.integers(len(usable)))]
         numbers = sorted(scan.slices_of)
-        if not numbers:
-            continue
         held = scan.slices_of[numbers[rng.integers(len(numbers))]]
         way = int(rng.choice((-1, 1)))
         gaps = [max(1, round(rng.uniform(low_mm, high_mm) / scan.step_mm)) for _ in range(2)]
         last = len(scan.slices) - 1
-        if wants_end and attempt < _TRIES // 2:
+        if tries > 0:
+            tries -= 1
             edge = int(held.max() if way > 0 else held.min())
             first = edge - way * int(rng.integers(0, sum(gaps)))
             if first not in held or not 0 <= first + way * sum(gaps) <= last:
@@ -98,8 +100,7 @@ def _draw_place(
         else:
             first = int(rng.choice(held))
         where = [first, first + way * gaps[0], first + way * sum(gaps)]
-        return scan, [int(np.clip(z, 0, last)) for z in where]
-    raise ValueError("no labelled organ to draw a clip from; the scans hold no labels")
+        return scan, labels, [int(np.clip(z, 0, last)) for z in where]
 
 
 def _choose_objects(
@@ -124,12 +125,15 @@ def degrade(guide: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         rng: Randomness.
 
     Returns:
-        A mask of the same shape; an object that would vanish is kept as it was.
+        A mask of the same shape; an object that would vanish is kept as it was, and where that
+        would hide another one, the whole guide is.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * int(rng.integers(1, 3)) + 1,) * 2)
     kind = rng.integers(3)
     if kind == 0:
-        moved = np.roll(guide, tuple(rng.integers(-3, 4, size=2)), axis=(0, 1))
+        dy, dx = (int(step) for step in rng.integers(-3, 4, size=2))
+        y, x = guide.shape
+        moved = np.pad(guide, 3)[3 - dy : 3 - dy + y, 3 - dx : 3 - dx + x].copy()
     else:
         morph = cv2.erode if kind == 1 else cv2.dilate
         moved = np.zeros_like(guide)
@@ -140,4 +144,5 @@ def degrade(guide: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     for number in np.unique(guide):
         if number and not (moved == number).any():
             moved[guide == number] = number
-    return moved
+    hidden = np.setdiff1d(guide[guide > 0], moved)
+    return guide if hidden.size else moved

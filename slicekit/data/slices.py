@@ -1,13 +1,15 @@
 """Slices of many scans, ready to be drawn: on the recipe's grid, cropped to the body, cached.
 
-Intensities are clipped to what the recipe's windows can tell apart and kept as int16 (HU times
-``STEPS_PER_HU``), so a slice of 240 x 300 pixels takes 144 KB and its labels 72 KB. What does
-not fit the stated budget lies in a file on disk and is mapped into memory.
+Intensities are clipped to what the recipe's windows can tell apart and kept as int16 (``STEPS``
+over that range), so a slice of 240 x 300 pixels takes 144 KB and its labels 72 KB. What does not
+fit the stated budget lies in a file on disk and is mapped into memory.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ from numpy.typing import NDArray
 
 from slicekit.data.cases import Case
 from slicekit.data.grid import InPlane
-from slicekit.errors import DatasetError
+from slicekit.errors import DatasetError, SlicekitError, WriteError
 from slicekit.io import read_labels, read_volume, with_gray_range
+from slicekit.io.atomic import why_not_written
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
@@ -127,17 +130,38 @@ def cache_scans(
         loaders: Each makes one scan.
         budget_bytes: Memory that the scans may take together.
         folder: Where the rest lies; a temporary folder that goes with the process when ``None``.
+
+    Returns:
+        The scans, in the order of their loaders.
+
+    Raises:
+        DatasetError: More than one scan cannot be used; the message lists them all. The fault
+            of a single one is raised as it is.
+        WriteError: The disk cannot hold the rest.
     """
     scans: list[CachedScan] = []
+    faults: list[SlicekitError] = []
     used = 0
     for load in loaders:
-        scan = load()
+        try:
+            scan = load()
+        except SlicekitError as fault:
+            faults.append(fault)
+            continue
+        if faults:
+            continue  # only look whether the others can be read
         if used + scan.nbytes > budget_bytes:
-            folder = folder or Path(tempfile.mkdtemp(prefix="slicekit-slices-"))
+            folder = folder or _folder_of_this_process()
             scan = _on_disk(scan, folder, len(scans))
         else:
             used += scan.nbytes
         scans.append(scan)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise DatasetError(
+            f"{len(faults)} scans cannot be used:\n" + "\n".join(f"- {fault}" for fault in faults)
+        )
     count = sum(len(scan.slices) for scan in scans)
     log.info("%d slices of %d scans cached, %.2f GiB in memory", count, len(scans), used / 2**30)
     return tuple(scans)
@@ -165,10 +189,21 @@ def draw_slice(
     return scan, int(rng.integers(len(scan.slices)))
 
 
+def _folder_of_this_process() -> Path:
+    """Make a temporary folder that is removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="slicekit-slices-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _on_disk(scan: CachedScan, folder: Path, number: int) -> CachedScan:
     def keep(array: NDArray[Any], kind: str) -> NDArray[Any]:
         path = folder / f"{number:05d}_{kind}.npy"
-        np.save(path, array, allow_pickle=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(path, array, allow_pickle=False)
+        except OSError as fault:
+            raise WriteError(path, why_not_written(fault, path)) from fault
         kept: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return kept
 

@@ -26,6 +26,7 @@ from slicekit.inference.intensity import as_expected
 from slicekit.inference.model import Model
 from slicekit.inference.propagate import PropagateSettings, propagate
 from slicekit.inference.resample import decide_on
+from slicekit.inference.scale import with_likely_spacing
 from slicekit.inference.selection import GuideChoice, SelectionSettings, select
 from slicekit.io import read_volume
 from slicekit.labels import LabelSet
@@ -123,7 +124,8 @@ def segment_volume(
     names = model.recipe.labels if organs is None else model.recipe.labels.subset(organs)
     watch = Stopwatch()
     with watch("prepare"):
-        view = _View.of(as_expected(scan, model.recipe.input, name=name), model)
+        image = as_expected(scan, model.recipe.input, name=name)
+        view = _View.of(with_likely_spacing(image, model.recipe.input, name=name), model)
     guides: tuple[GuideChoice, ...] = ()
     if model.propagator is None:
         labels = _name_every_slice(view, watch, progress)

@@ -42,6 +42,8 @@ class FolderSource:
     gray_range: tuple[float, float] | None
     """Intensities that gray 0 and 255 stand for; ``None`` as long as nobody has said so, and
     (0, 255) where the numbers are taken as they are."""
+    spacing_known: bool = True
+    """Whether somebody said how far apart pixels and slices lie."""
 
 
 def read_folder(
@@ -54,7 +56,8 @@ def read_folder(
     """Read an image from a folder, or from one picture; see ``slicekit.io.read_volume``."""
     affine = _affine(path, spacing_mm)
     stack, slices, first = _read_stack(path, memory_budget_bytes, as_ids=False)
-    source = FolderSource(path, *slices, None if first.is_gray8 else (0.0, 255.0))
+    units = None if first.is_gray8 else (0.0, 255.0)
+    source = FolderSource(path, *slices, units, spacing_known=spacing_mm is not None)
     if gray_range is not None and not first.is_gray8:
         raise ReadError(
             path, f"holds {first.mode}s, whose numbers are taken as they are; leave out gray_range"

@@ -191,6 +191,8 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
         raise
     except FileNotFoundError as fault:
         raise ReadError(path, "does not exist; check the name and the folder") from fault
+    except ValueError as fault:  # such as a NUL in the name
+        raise ReadError(path, f"cannot be a file name ({fault}); check it") from fault
     except PermissionError as fault:
         raise ReadError(path, "may not be read: permission denied; ask its owner") from fault
     except OSError as fault:

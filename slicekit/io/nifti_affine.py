@@ -33,6 +33,7 @@ _DISAGREE = 1e-3
 _TO_MM = {1: 1000.0, 3: 0.001}  # xyzt_units: metres, micrometres
 
 
+@np.errstate(all="ignore")  # whatever numbers come, they are judged below
 def choose_affine(path: Path, fields: Nifti1Header) -> NDArray[np.float64]:
     """Choose sform, else qform, else the spacing alone, and say what is doubtful.
 
@@ -68,6 +69,7 @@ def choose_affine(path: Path, fields: Nifti1Header) -> NDArray[np.float64]:
     return _in_mm(affine, unit)
 
 
+@np.errstate(all="ignore")
 def mend_header(fields: Nifti1Header) -> None:
     """Make a header that is written free of impossible spacing and NaN affines, in place.
 
@@ -126,8 +128,7 @@ def _sform(fields: Nifti1Header) -> NDArray[np.float64]:
 def _qform(fields: Nifti1Header) -> NDArray[np.float64] | None:
     """Return the affine of quaternion, offset and spacing, if they are such."""
     try:
-        with np.errstate(all="ignore"):
-            return np.array(fields.get_qform(coded=False), dtype=np.float64)
+        return np.array(fields.get_qform(coded=False), dtype=np.float64)
     except (HeaderDataError, ValueError):
         return None
 
@@ -195,9 +196,7 @@ def _compare_spacing(path: Path, fields: Nifti1Header, affine: NDArray[np.float6
     count = min(int(fields["dim"][0]), 3)
     stored = np.asarray(fields["pixdim"][1 : count + 1], dtype=np.float64)
     spacing = np.linalg.norm(affine[:3, :count], axis=0)
-    with np.errstate(invalid="ignore"):
-        agree = np.abs(stored - spacing) <= _DISAGREE * spacing
-    if not agree.all():
+    if not (np.abs(stored - spacing) <= _DISAGREE * spacing).all():
         warn_about_data(
             path,
             f"its pixdim says {_in_words(stored)} but its affine {_in_words(spacing)}; "

@@ -72,7 +72,7 @@ def write_preview(
         labels: ``(z, y, x)`` whole numbers on the same grid.
         names: The organs to draw, with their colours.
         window: The range of intensities from black to white.
-        guides: Slices that guided the propagation; the first six are shown below.
+        guides: Slices that guided the propagation; up to six, evenly spread, are shown below.
         n_slices: How many slices to spread over the labelled part of the scan; over all of it
             where nothing is labelled.
 
@@ -85,7 +85,13 @@ def write_preview(
     """
     expect_same_grid("the label map", labels, image, like_name="the image")
     figure = draw_preview(
-        image, labels, names, window=window, guides=guides, n_slices=n_slices, title=Path(path).stem
+        image,
+        labels,
+        names,
+        window=window,
+        guides=guides,
+        n_slices=n_slices,
+        title=Path(path).stem.removesuffix("_preview"),
     )
     buffer = io.BytesIO()
     with warnings.catch_warnings():  # a name in letters that the font lacks shows boxes
@@ -116,7 +122,7 @@ def draw_preview(
     ]
     guiding = [
         _Tile(int(z), f"guide {int(z)}", tuple(o for o in organs if o in names), _note(why, organs))
-        for z, why, organs in guides[:_MOST_GUIDES]
+        for z, why, organs in _spread(guides)
         if 0 <= z < labels.shape[0]
     ]
     columns = min(_MOST_COLUMNS, max(len(tiles), len(guiding)))
@@ -156,6 +162,13 @@ def spread_slices(array: NDArray[Any], count: int) -> list[int]:
     length = last - first + 1
     count = max(1, min(count, length))
     return [first + int((i + 0.5) * length / count) for i in range(count)]
+
+
+def _spread(guides: Sequence[Guide]) -> list[Guide]:
+    """Choose the guides that are shown, evenly from the first to the last."""
+    count = min(len(guides), _MOST_GUIDES)
+    chosen = np.linspace(0, len(guides) - 1, count).round().astype(int)
+    return [guides[number] for number in chosen]
 
 
 def _rows(tiles: list[_Tile], columns: int) -> list[list[_Tile]]:

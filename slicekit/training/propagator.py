@@ -65,7 +65,7 @@ def carry(
     seen = network.encode_key(flat)
 
     def at(t: int) -> Features:
-        return Features(*(part.unflatten(0, (b, length))[:, t] for part in seen))
+        return Features(*(part.view(b, length, *part.shape[1:])[:, t] for part in seen))
 
     masks, results = guides, []
     keys: list[Tensor] = []

@@ -150,7 +150,7 @@ def test_masks_of_all_accepted_images_lie_on_them(shared_data: Path, tmp_path: P
         values = scan.get_fdata()
         values[~np.isfinite(values)] = values[np.isfinite(values)].min()
         assert ((values.astype(np.float32) > middle) == np.asarray(mask.dataobj)).all(), path.name
-        if path.name != "negative_pixdim.nii.gz":  # ITK's qform of a negative spacing is its own
+        if path.name != "negative_pixdim.nii.gz":  # ITK mirrors such an image
             assert place_in_itk(out) == place_in_itk(path), path.name
 
 

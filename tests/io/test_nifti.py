@@ -81,7 +81,7 @@ def test_all_orders_of_one_patient_are_one_volume(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_labels_land_on_the_voxels_they_were_made_from(
+def test_case_12_labels_land_on_the_voxels_they_were_made_from(
     make_nifti: MakeNifti, tmp_path: Path, voxels: np.ndarray, any_affine: np.ndarray, version: int
 ) -> None:
     image = make_nifti(voxels, any_affine, version=version)

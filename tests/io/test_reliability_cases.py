@@ -117,11 +117,13 @@ def test_case_03_eight_ways_to_be_no_file(
 def test_case_03_closed_folder_and_no_regular_file(
     open_folder: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
+    assert "no regular file" in refusal(Path(os.devnull))
+    assert "cannot be a file name" in refusal(open_folder / "a\0b.nii")
+    assert "name too long" in refusal(open_folder / f"{'x' * 300}.nii")
     (open_folder / "scan.nii").touch()
     open_folder.chmod(0o000)
     with as_nobody():
         assert "permission denied" in refusal(open_folder / "scan.nii")
-    assert "no regular file" in refusal(Path(os.devnull))
 
 
 def test_case_04_wrong_container(make_nifti: MakeNifti, tmp_path: Path, voxels: np.ndarray) -> None:

@@ -115,7 +115,7 @@ def test_case_11_no_form_at_all(make_nifti: MakeNifti, tmp_path: Path, voxels: n
     assert (np.asarray(image.dataobj) == (voxels > 0)).all()
 
 
-def test_case_12_units_of_metres(make_nifti: MakeNifti, tmp_path: Path, voxels: np.ndarray) -> None:
+def test_units_of_metres(make_nifti: MakeNifti, tmp_path: Path, voxels: np.ndarray) -> None:
     affine = np.diag([-0.0015, 0.00125, 0.003, 1])
     path = make_nifti(voxels, affine, xyzt_units=1)
     volume = noted(path, "times 1000")

@@ -1,0 +1,97 @@
+"""Write weights/README.md, the model cards, from the weights' headers and what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from make_numbers import read_results
+from results_io import RESULTS, write_text
+
+from slicekit.checkpoint import load_weights
+
+WEIGHTS = RESULTS.parents[1] / "weights"
+_HEAD = """\
+# Bundled weights
+
+Made by `make numbers` from the headers of the files and from `benchmarks/results`.
+
+**Research use only, not commercial, not a medical device.** The networks learnt from scans of the
+BTCV/Synapse challenge (Landman et al., syn3193805), which asks users to register and whose terms
+apply; the scans themselves are not here. What a handful of scans from one hospital can teach is
+little: expect errors on children, after surgery, without contrast, on low-dose and on other body
+regions. Never use the result for diagnosis or treatment.
+"""
+_USE = """
+## How to use them
+
+`slicekit.load_model("ct_abdomen_reference")` loads the reference and the propagator that its recipe
+names. A file alone is enough as well: its header holds the recipe (organs, windows, spacing,
+networks) and the SHA-256 of its tensors, which is checked on every load. The recipes beside them,
+`models/NAME.toml`, ask for exactly these digests.
+"""
+
+
+def card(path: Path, results: dict[str, dict[str, Any]]) -> str:
+    """Return the card of one weights file."""
+    weights = load_weights(path)
+    facts, recipe = weights.card, weights.recipe
+    kinds = ", ".join(f"{entry.kind} ({entry.preset})" for entry in recipe.networks)
+    count = sum(tensor.numel() for tensor in weights.state.values()) / 1e6
+    size = f"{count:.1f} million numbers, float16, {path.stat().st_size / 1e6:.1f} MB"
+    taught = f"{len(facts['trained_on'])} labelled scans ({', '.join(facts['trained_on'])})"
+    rows = {
+        "networks": f"{kinds}, {size}",
+        "trained on": f"{taught}, {facts['phantoms']} phantoms",
+        "without their labels": ", ".join(facts["unlabelled"]) or "none",
+        "never seen": ", ".join(facts["held_out"]),
+        "steps": f"{facts['steps']}, random start, averaged weights of the last step",
+        "hardware": f"{facts['hardware']}, torch {facts['torch']}",
+        "licence": recipe.licence,
+        "SHA-256 of the tensors": f"`{weights.sha256}`",
+    }
+    lines = [
+        f"\n## {recipe.name}\n",
+        " ".join(recipe.about.split()) + "\n",
+        "| | |",
+        "| --- | --- |",
+    ]
+    lines += [f"| {key} | {value} |" for key, value in rows.items()] + [""]
+    lines += _scores(recipe.role, facts["scores"], results)
+    return "\n".join(lines)
+
+
+def _scores(role: str, quick: dict[str, float], results: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the table of scores: on whole scans for the reference, one jump for the propagator."""
+    if role == "propagator":
+        rows = [f"| {organ.replace('_', ' ')} | {value:.3f} |" for organ, value in quick.items()]
+        note = (
+            "DSC of one jump of 15 mm from a true mask on the held-out scans, on the model's grid; "
+            "`dsc` is the mean over organs, `copy` the control: the mask carried over unchanged.\n"
+        )
+        return [note, "| organ | DSC |", "| --- | --- |", *rows, ""]
+    if "abdomen_val" not in results:
+        return ["Not measured yet.", ""]
+    rows = [
+        f"| {row['organ'].replace('_', ' ')} | {_cell(row['reference_alone_dsc'])} "
+        f"| {_cell(row['pipeline_dsc'])} |"
+        for row in results["abdomen_val"]["rows"]
+    ]
+    note = "DSC on the held-out scans' own grids, last checkpoint (`benchmarks/abdomen_val.py`).\n"
+    head = ["| organ | reference alone | reference + propagation |", "| --- | --- | --- |"]
+    return [note, *head, *rows, ""]
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main() -> None:
+    """Write the page."""
+    results = {result["name"]: result for result in read_results()}
+    cards = [card(path, results) for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    write_text(WEIGHTS / "README.md", _HEAD + "".join(cards) + _USE)
+
+
+if __name__ == "__main__":
+    main()
