@@ -74,11 +74,11 @@ def _scores(role: str, quick: dict[str, float], results: dict[str, dict[str, Any
         return ["Not measured yet.", ""]
     rows = [
         f"| {row['organ'].replace('_', ' ')} | {_cell(row['reference_alone_dsc'])} "
-        f"| {_cell(row['pipeline_dsc'])} |"
+        f"| {_cell(row['propagation_only_dsc'])} | {_cell(row['pipeline_dsc'])} |"
         for row in results["abdomen_val"]["rows"]
     ]
     note = "DSC on the held-out scans' own grids, last checkpoint (`benchmarks/abdomen_val.py`).\n"
-    head = ["| organ | reference alone | reference + propagation |", "| --- | --- | --- |"]
+    head = ["| organ | reference alone | propagation only | both |", "| --- | --- | --- | --- |"]
     return [note, *head, *rows, ""]
 
 

@@ -1,6 +1,6 @@
 """A CT in full HU from another scanner, segmented without a word of advice, and scored.
 
-python benchmarks/true_hu.py --data ../shared/data/true_hu_ct
+python benchmarks/true_hu.py --data DIR
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def main() -> None:
         notes=[
             "One scan, never trained on; its labels are another model's output, not made by hand."
         ],
+        command="python benchmarks/true_hu.py --data DIR",
         folder=args.results,
     )
 

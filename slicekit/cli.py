@@ -7,6 +7,7 @@ scans failed, 130 and 143 stopped by a signal.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import signal
@@ -14,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +30,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from slicekit.errors import DataWarning, SlicekitError
+from slicekit.errors import DataWarning, SlicekitError, lacks_memory
 
 if TYPE_CHECKING:
     from slicekit.inference.model import Model
@@ -40,7 +42,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_errors = Console(stderr=True, soft_wrap=True, highlight=False)
+_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+_MODEL = "ct_abdomen_reference"
 _SEVERAL = ("--organs", "--unlabelled")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
@@ -55,9 +58,7 @@ def segment(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Labels; a folder for a folder.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="Model name, recipe or weights.")
-    ] = "ct_abdomen_reference",
+    model: Annotated[str, typer.Option(help="Model name, recipe or weights.")] = _MODEL,
     device: Device = "auto",
     precision: Precision = "auto",
     organs: Annotated[
@@ -73,7 +74,7 @@ def segment(
     gray_range: Annotated[
         tuple[float, float] | None, typer.Option(help="HU of 0 and 255 in 8-bit pictures.")
     ] = None,
-    volume: Annotated[int | None, typer.Option(help="Which volume of a time series.")] = None,
+    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
     spacing: Annotated[
         tuple[float, float, float] | None,
         typer.Option(help="Spacing z y x in mm of a slice folder."),
@@ -82,6 +83,7 @@ def segment(
 ) -> None:
     """Segment a scan, or every scan of a folder."""
     from slicekit.inference.model import load_model
+    from slicekit.inference.pipeline import expect_known
     from slicekit.report.batch import plan_outputs
     from slicekit.report.case import SegmentOptions
     from slicekit.runtime import pick_runtime
@@ -98,9 +100,9 @@ def segment(
     pairs = plan_outputs(scan, out)
     runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=propagation)
-    print(f"{loaded.recipe.name} on {runtime}", file=sys.stderr)
-    if options.organs is not None:
-        loaded.recipe.labels.subset(options.organs)
+    expect_known(loaded, organs=options.organs, selector=options.selector)
+    carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
+    print(f"{loaded.recipe.name}{carrier} on {runtime}", file=sys.stderr)
     failed = [
         source
         for source, target in pairs
@@ -120,10 +122,12 @@ def _one(source: Path, target: Path, model: Model, options: SegmentOptions, *, a
             files = segment_file(
                 source, target, model, options=options, command=sys.argv, progress=told
             )
-    except SlicekitError as fault:
+    except Exception as fault:  # whatever it is, the other scans go on
         if alone:
             raise
-        _tell(fault)
+        if not (isinstance(fault, SlicekitError) or lacks_memory(fault)):
+            logging.exception("a fault of slicekit itself")
+        _tell(fault, about=source)
         return False
     _summarise(files)
     return True
@@ -132,8 +136,8 @@ def _one(source: Path, target: Path, model: Model, options: SegmentOptions, *, a
 def _summarise(files: CaseFiles) -> None:
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in files.seconds.items())
     print(f"{files.labels}\n  seconds: {stages} (total {sum(files.seconds.values()):.1f})")
-    found = ", ".join(f"{name} {ml:.0f}" for name, ml in files.volumes_ml.items() if ml > 0)
-    print(f"  ml: {found or 'no organ was found'}")
+    found = [f"{organ} {float(f'{ml:.3g}'):g}" for organ, ml in files.volumes_ml.items() if ml > 0]
+    print(f"  ml: {', '.join(found) or 'no organ was found'}")
     beside = [files.sidecar, files.statistics, *([files.preview] if files.preview else [])]
     print(f"  beside it: {', '.join(path.name for path in beside)}")
 
@@ -153,9 +157,7 @@ def train(
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; all cores if not given.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all if not given.")] = None,
 ) -> None:
     """Train what a recipe describes; run it again to go on after an interruption."""
     from slicekit.recipes import read_recipe
@@ -171,7 +173,7 @@ def train(
             out=out,
             runtime=runtime,
             unlabelled=unlabelled or (),
-            progress=lambda done, steps: told("steps", done, steps),
+            progress=partial(told, "steps"),
         )
     print(weights)
 
@@ -194,18 +196,17 @@ def evaluate(
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="The scan; its true labels go beside it.")],
-    seed: Annotated[int, typer.Option(help="Another seed is another patient.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another patient.")] = 7,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a phantom torso: a CT-like scan and its true labels."""
     import numpy as np
 
     from slicekit.data.phantom import make_phantom
-    from slicekit.io import write_labels, write_volume
-    from slicekit.io.outputs import expect_writable
+    from slicekit.io import expect_writable, write_labels, write_volume
+    from slicekit.report.batch import truth_beside
 
-    stem = out.name.removesuffix(".gz").removesuffix(".nii")
-    beside = out.with_name(out.name.replace(stem, f"{stem}_labels", 1))
+    beside = truth_beside(out)
     for path in (out, beside):
         expect_writable(path, overwrite=overwrite)
     made = make_phantom(np.random.default_rng(seed))
@@ -217,16 +218,10 @@ def phantom(
 @contextmanager
 def _bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar with the time left, one a stage."""
-    columns = (
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=_errors, transient=True, disable=not _errors.is_terminal
-    ) as bar:
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    hidden = not _errors.is_terminal
+    with Progress(*columns, *times, console=_errors, transient=True, disable=hidden) as bar:
         tasks: dict[str, Any] = {}
 
         def told(stage: str, done: int, total: int) -> None:
@@ -237,8 +232,12 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
         yield told
 
 
-def _tell(fault: SlicekitError) -> None:
-    _errors.print(f"error: {fault}", style="red", markup=False)
+def _tell(fault: Exception, *, about: Path | None = None) -> None:
+    text = str(fault) if isinstance(fault, SlicekitError) else repr(fault)
+    if lacks_memory(fault):
+        text = "there is not enough memory; close other programs, or cut or resample the scan"
+    where = f"{about}: " if about and str(about) not in text else ""
+    _errors.print(f"error: {where}{text}", style="red")
 
 
 def _spread(words: Sequence[str]) -> list[str]:
@@ -269,19 +268,20 @@ def _run(words: Sequence[str], *, name: str) -> None:
     warnings.simplefilter("always", DataWarning)
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(args=_spread(words), prog_name=name)
-    except SlicekitError as fault:
+    except Exception as fault:
+        if not (isinstance(fault, SlicekitError) or lacks_memory(fault)):
+            raise
         _tell(fault)
-        sys.exit(128 + getattr(fault, "signal", 0) if hasattr(fault, "signal") else 1)
-    except KeyboardInterrupt:
-        _errors.print("stopped")
-        sys.exit(130)
+        sys.exit(128 + fault.signal if hasattr(fault, "signal") else 1)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, DataWarning):
-        _errors.print(f"warning: {message}", style="yellow", markup=False)
+        _errors.print(f"warning: {message}", style="yellow")
 
 
 def main() -> None:

@@ -92,3 +92,10 @@ class BudgetError(SlicekitError, MemoryError):
 
 class DataWarning(UserWarning):
     """Something in the data was mended or is doubtful; the message says what was done."""
+
+
+def lacks_memory(fault: BaseException) -> bool:
+    """Recognise want of memory in an exception of Python or torch, which has no class for it."""
+    told = isinstance(fault, RuntimeError) and not isinstance(fault, SlicekitError)
+    words = ("allocate memory", "out of memory")
+    return type(fault) is MemoryError or (told and any(word in str(fault) for word in words))

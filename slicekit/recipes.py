@@ -183,6 +183,8 @@ class InferenceRecipe(Section):
     """Distance between propagated slices that are remembered."""
     top_k: Count = 20
     """Memory positions that a query reads."""
+    opinion_share: Share = 0.5
+    """Weight of the reference's own view of a propagated slice; 0 as in paper 004, and quicker."""
 
 
 class WeightsRecipe(Section):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 
-from slicekit.errors import DataWarning
-from slicekit.io import with_gray_range
+from slicekit.errors import DataWarning, ReadError
+from slicekit.io import FolderSource, with_gray_range
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
 
 _AIR_OR_FAT_HU = -50.0
+_WHITE = 255.0
 
 
 def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -> Volume:
@@ -39,10 +41,7 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
             stacklevel=2,
         )
         return with_gray_range(image, low, high)
-    # a few hundred thousand voxels tell the range well enough
-    step = max(1, image.array.size // 300_000)
-    seen = image.array.reshape(-1)[::step]
-    low, high = float(np.min(seen)), float(np.max(seen))
+    low, high = float(image.array.min()), float(image.array.max())
     if low >= _AIR_OR_FAT_HU or high - low < 50:
         warnings.warn(
             f"{name}: values from {low:g} to {high:g} cannot be HU of a body, which holds fat "
@@ -52,3 +51,36 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
             stacklevel=2,
         )
     return image
+
+
+def from_gray(image: Volume, low: float, high: float, *, name: str = "the scan") -> Volume:
+    """Give 8-bit values their intensities, whether they come from pictures or from NIfTI.
+
+    Args:
+        image: Values from 0 to 255.
+        low: Intensity that 0 stands for (HU on CT).
+        high: Intensity that 255 stands for.
+        name: How messages call the scan.
+
+    Returns:
+        The same place in the patient, float32 from ``low`` to ``high``.
+
+    Raises:
+        ReadError: There are other values than 0 to 255, the intensities are known already, or
+            ``low`` and ``high`` are not finite, the lower one first.
+    """
+    if isinstance(image.source, FolderSource):
+        return with_gray_range(image, low, high)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ReadError(
+            name, f"its gray range must be two numbers, the lower first, got {low:g}, {high:g}"
+        )
+    least, most = float(image.array.min()), float(image.array.max())
+    if least < 0 or most > _WHITE:
+        raise ReadError(
+            name,
+            f"holds values from {least:g} to {most:g}, so they are not 8-bit; a gray range is "
+            "for values from 0 to 255, leave it out",
+        )
+    step = np.float32((high - low) / _WHITE)
+    return image.with_array(image.array.astype(np.float32) * step + np.float32(low))

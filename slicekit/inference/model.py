@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -19,6 +22,7 @@ from slicekit.runtime import Runtime, pick_runtime
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "ct_abdomen_reference"
+_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,7 @@ def load_model(
         name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
         runtime: Where it runs; decided automatically when ``None``.
         propagator: Whether to load the propagator; without one the reference names every slice.
+            It is looked for beside a recipe or weights file first, then among those bundled.
 
     Raises:
         RecipeError: No such model, or its recipe cannot be meant.
@@ -56,17 +61,17 @@ def load_model(
     other = recipe.inference.propagator if propagator else None
     if other is None:
         return Model(recipe, reference, None, None, digests, runtime)
-    beside = Path(name).parent / f"{other}.safetensors"
-    found = beside if Path(name).suffix == ".safetensors" and beside.is_file() else other
+    found = _find_propagator(other, name)
     carrier, its_recipe, digest = _load(found, runtime, role="propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
     if its_recipe.input != recipe.input:
         raise RecipeError(
-            f"{recipe.name!r} and its propagator {its_recipe.name!r} see slices differently "
-            f"([input] of their recipes: {recipe.input} against {its_recipe.input})"
+            f"{recipe.name!r} and its propagator {its_recipe.name!r} ({found}) see slices "
+            f"differently: {_differences(recipe, its_recipe, ('input',))}; train them alike"
         )
-    return Model(recipe, reference, carrier, its_recipe, {**digests, other: digest}, runtime)
+    digests[its_recipe.name] = digest
+    return Model(recipe, reference, carrier, its_recipe, digests, runtime)
 
 
 def build_network(recipe: Recipe) -> nn.Module:
@@ -92,13 +97,13 @@ def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
         RecipeError: There is no such model; the message lists those there are.
     """
     path = Path(name)
-    if path.suffix == ".safetensors":
-        return path, None
     if path.suffix == ".toml":
         recipe_file = path
+    elif path.suffix == ".safetensors" or (path.suffix and path.is_file()):
+        return path, None  # what is no weights file is refused by its content
     else:
         recipe_file = bundled("models") / f"{name}.toml"
-        known = [file.stem for file in bundled("models").glob("*.toml")]
+        known = _bundled_names()
         if str(name) not in known:
             raise RecipeError(f"there is no model {str(name)!r}; {suggest(str(name), known)}")
     recipe = read_recipe(recipe_file)
@@ -107,8 +112,34 @@ def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     return (beside if beside.is_file() else bundled("weights") / file), recipe
 
 
+def _bundled_names() -> list[str]:
+    return sorted(file.stem for file in bundled("models").glob("*.toml"))
+
+
+def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
+    """Look for a propagator beside the reference's file, then among those bundled."""
+    path = Path(reference)
+    endings = {".safetensors": (".safetensors", ".toml"), ".toml": (".toml", ".safetensors")}
+    for ending in endings.get(path.suffix, ()):
+        beside = path.parent / f"{propagator}{ending}"
+        if beside.is_file():
+            return beside
+    if propagator not in _bundled_names():
+        raise RecipeError(
+            f"the propagator {propagator!r} of {str(reference)!r} is neither beside it, as "
+            f"{propagator}.safetensors, nor bundled; put it there, or do without it "
+            "(--no-propagation, propagator=False)"
+        )
+    return propagator
+
+
 def _load(name: str | Path, runtime: Runtime, *, role: str) -> tuple[nn.Module, Recipe, str]:
     path, recipe = find_weights(name)
+    if recipe is None and not path.exists():
+        raise CheckpointError(
+            f"{path}: there is no such weights file; name one, a recipe or a bundled model: "
+            f"{', '.join(_bundled_names())}"
+        )
     if not path.is_file():
         raise CheckpointError(
             f"{path}: the weights of {str(name)!r} are not there; train them with "
@@ -127,16 +158,31 @@ def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:
     """Take the recipe file's word for how to use a model, the header's for what it is."""
     if recipe is None:
         return weights.recipe
-    for part in ("role", "input", "organs", "networks"):
-        ours, theirs = getattr(recipe, part), getattr(weights.recipe, part)
-        if ours != theirs:
-            raise CheckpointError(
-                f"{weights.path}: was made for another recipe: {part} is {theirs} there, "
-                f"{ours} in {recipe.name!r}; train again or name the weights file itself"
-            )
+    differences = _differences(recipe, weights.recipe, ("role", "input", "organs", "networks"))
+    if differences:
+        raise CheckpointError(
+            f"{weights.path}: was made for another recipe than {recipe.name!r}: {differences}; "
+            "train again or name the weights file itself"
+        )
     if recipe.weights is not None and recipe.weights.sha256 != weights.sha256:
         raise CheckpointError(
             f"{weights.path}: its tensors have SHA-256 {weights.sha256[:12]}..., the recipe "
             f"{recipe.name!r} asks for {recipe.weights.sha256[:12]}...; they are other weights"
         )
     return recipe
+
+
+def _differences(ours: Recipe, theirs: Recipe, parts: tuple[str, ...]) -> str:
+    """Say in which values two recipes differ; nothing where they agree."""
+    one, other = ours.model_dump(include={*parts}), theirs.model_dump(include={*parts})
+    found = _compare("", {key: one[key] for key in parts}, {key: other[key] for key in parts})
+    return "; ".join(islice(found, _SHOWN))
+
+
+def _compare(where: str, ours: Any, theirs: Any) -> Iterator[str]:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        for key in dict.fromkeys([*ours, *theirs]):
+            place = f"{where}.{key}" if where else str(key)
+            yield from _compare(place, ours.get(key, "absent"), theirs.get(key, "absent"))
+    elif ours != theirs:
+        yield f"{where} is {theirs} there, {ours} here"

@@ -24,10 +24,11 @@ from slicekit.inference.evidence import Sample, summarise
 from slicekit.inference.guides import Guide, carried
 from slicekit.inference.intensity import as_expected
 from slicekit.inference.model import Model
-from slicekit.inference.propagate import PropagateSettings, propagate
+from slicekit.inference.propagate import propagate
 from slicekit.inference.resample import decide_on
 from slicekit.inference.scale import with_likely_spacing
-from slicekit.inference.selection import GuideChoice, SelectionSettings, select
+from slicekit.inference.selection import GuideChoice, SelectionSettings, select, selector_named
+from slicekit.inference.settings import PropagateSettings
 from slicekit.io import read_volume
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume
@@ -50,6 +51,8 @@ class Segmentation:
     """``(z, y, x)`` ids on the scan's own grid; uint8, uint16 above 255."""
     names: LabelSet
     """What the ids mean."""
+    image: Volume
+    """The scan in the unit that the model expects; the scan itself where it has one."""
     guides: tuple[GuideChoice, ...]
     """Guide slices, what they carried and why; none without a propagator."""
     seconds: dict[str, float]
@@ -100,6 +103,7 @@ def segment(
 
     Reference: Pham et al. (FLARE22).
     """
+    expect_known(model, organs=organs, selector=selector)  # before a scan is read in vain
     volume = scan if isinstance(scan, Volume) else read_volume(scan)
     return segment_volume(volume, model, organs=organs, selector=selector, progress=progress).labels
 
@@ -121,7 +125,7 @@ def segment_volume(
 
     Args and errors are those of ``segment``; ``name`` is how warnings call the scan.
     """
-    names = model.recipe.labels if organs is None else model.recipe.labels.subset(organs)
+    names = expect_known(model, organs=organs, selector=selector)
     watch = Stopwatch()
     with watch("prepare"):
         image = as_expected(scan, model.recipe.input, name=name)
@@ -134,7 +138,23 @@ def segment_volume(
     if organs is not None:
         labels[~np.isin(labels, list(names.ids.values()))] = 0
     seconds = {stage: round(value, 3) for stage, value in watch.seconds.items()}
-    return Segmentation(scan.with_array(labels), names, guides, seconds)
+    return Segmentation(scan.with_array(labels), names, image, guides, seconds)
+
+
+def expect_known(model: Model, *, organs: Sequence[str] | None, selector: str | None) -> LabelSet:
+    """Refuse unknown organs and selectors before anything is read or computed.
+
+    Returns:
+        The organs to keep.
+
+    Raises:
+        LabelError: An organ is unknown; the message suggests the likely one.
+        RecipeError: There is no such selector.
+    """
+    selector_named(selector or model.recipe.inference.selector)
+    if organs is None:
+        return model.recipe.labels
+    return model.recipe.labels.subset([organs] if isinstance(organs, str) else organs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +183,7 @@ class _View:
 
 
 def _look(
-    view: _View, zs: Sequence[int], *, told: Callable[[int], None]
+    view: _View, zs: Sequence[int], *, told: Callable[[int], None] = lambda done: None
 ) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
     """Yield slice, mean probabilities ``(classes, y, x)`` and the choices of both networks."""
     runtime, last = view.model.runtime, max(1, view.image.shape[0] - 1)
@@ -236,8 +256,13 @@ def _carry_guides(
             length=len(labels),
             slice_mm=view.image.spacing_mm[0],
             runtime=model.runtime,
-            settings=PropagateSettings(memory_every_mm=recipe.memory_every_mm, top_k=recipe.top_k),
+            settings=PropagateSettings(
+                memory_every_mm=recipe.memory_every_mm,
+                top_k=recipe.top_k,
+                opinion_share=recipe.opinion_share,
+            ),
             decide=decide,
+            opinion=lambda z: next(_look(view, [z]))[1],
         )
         for done, answer in enumerate(walk, start=1):
             labels[answer.z] = answer.labels

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from slicekit.inference.fusion import Seen, join, shrink
 from slicekit.inference.guides import FullGuide, Guide, complete
 from slicekit.inference.memory import MemoryBank
 from slicekit.inference.resample import Decide, most_likely
+from slicekit.inference.settings import PropagateSettings
 from slicekit.inference.sight import Eyes, FrameSource, Propagator
 from slicekit.inference.walk import gaps
 from slicekit.runtime import Runtime
@@ -31,28 +32,8 @@ from slicekit.runtime import Runtime
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class PropagateSettings:
-    """How propagation walks."""
-
-    memory_every_mm: float = 15.0
-    """Distance between propagated slices that are remembered besides the guides."""
-    budget_bytes: int = 2 << 30
-    """What memory bank, held probabilities and kept features of a gap may take together."""
-    top_k: int = 20
-    """Memory places that a query weighs."""
-    objects_at_once: int = 8
-    """Objects that the network encodes or decodes together."""
-    least_px: int = 5
-    """An object with fewer pixels on the network's grid is taken for vanished."""
-    vanish_mm: float = 10.0
-    """An object vanished for so long is followed no further, unless the far guide shows it."""
-
-    def __post_init__(self) -> None:
-        if min(self.memory_every_mm, self.vanish_mm, self.least_px) < 0 or self.top_k < 1:
-            raise ValueError(f"distances, pixels and top_k must be positive, got {self}")
-        if self.objects_at_once < 1:
-            raise ValueError(f"objects_at_once must be at least 1, got {self.objects_at_once}")
+Opinion = Callable[[int], Tensor]
+"""From a slice's number to ``(ids, y, x)`` probabilities, one plane an object's id, 0 included."""
 
 
 class SliceLabels(NamedTuple):
@@ -75,6 +56,7 @@ def propagate(
     runtime: Runtime,
     settings: PropagateSettings = PropagateSettings(),
     decide: Decide = most_likely,
+    opinion: Opinion | None = None,
 ) -> Iterator[SliceLabels]:
     """Answer every slice of a scan from a few guides.
 
@@ -97,6 +79,8 @@ def propagate(
         runtime: Device and precision.
         settings: How to walk.
         decide: From probabilities to labels; ``resample.decide_on`` answers on the scan's pixels.
+        opinion: What another network says of a slice; it is averaged with what was carried there,
+            for the objects that are followed and for no other. Guides are not asked about.
 
     Returns:
         Every slice once, in the order of the walk: the head from the first guide outwards, then
@@ -121,7 +105,7 @@ def propagate(
     largest = max((number for guide in ordered for number in guide.known), default=0)
     walker = _Walker(
         eyes, slice_mm, settings, decide, output_size=ordered[0].output.shape,
-        dtype=np.dtype(np.uint8 if largest < 256 else np.uint16),
+        dtype=np.dtype(np.uint8 if largest < 256 else np.uint16), opinion=opinion,
     )  # fmt: skip
     return walker.walk(ordered, length)
 
@@ -146,6 +130,7 @@ class _Walker:
     decide: Decide
     output_size: tuple[int, ...]
     dtype: np.dtype[Any]
+    opinion: Opinion | None
 
     @torch.inference_mode()
     def walk(self, guides: Sequence[Guide], length: int) -> Iterator[SliceLabels]:
@@ -181,7 +166,7 @@ class _Walker:
             yield from map(self._blank, slices)
             return
         bank, _ = self._bank([start], objects, slices=len(slices), planes=0)
-        yield from map(self._answer, self._follow(bank, objects, start.present, start.z, slices))
+        yield from map(self._weigh, self._follow(bank, objects, start.present, start.z, slices))
 
     def _between(
         self, left: _Remembered, right: _Remembered, slices: range
@@ -196,14 +181,14 @@ class _Walker:
         bank, spent = self._bank([left, right], alive, slices=len(slices), planes=planes)
         ahead = self._follow(bank, alive, first, left.z, slices, must_stay=second)
         if not second:
-            yield from map(self._answer, ahead)
+            yield from map(self._weigh, ahead)
             return
         held = {seen.z: shrink(seen, spent.shrink) for seen in ahead if seen.objects}
         bank.forget_working()
         for seen in self._follow(bank, alive, second, right.z, slices[::-1], must_stay=first):
             there = held.pop(seen.z, None)
             share = (right.z - seen.z) / (right.z - left.z)
-            yield self._answer(
+            yield self._weigh(
                 seen if there is None else join(there, seen, share=share, size=self.eyes.size)
             )
 
@@ -267,6 +252,15 @@ class _Walker:
                 bank.remember(sight.features.key, value, objects=rows)
                 remembered = z
             rows = [row for row in rows if gone_mm[row] <= max(self.settings.vanish_mm - 1e-6, 0)]
+
+    def _weigh(self, seen: Seen) -> SliceLabels:
+        """Average what was carried to a slice with the second opinion, then choose."""
+        if self.opinion is None or not seen.objects or self.settings.opinion_share == 0:
+            return self._answer(seen)
+        said = self.opinion(seen.z)[list(seen.objects)].to(seen.planes)
+        return self._answer(
+            seen._replace(planes=torch.lerp(seen.planes, said, self.settings.opinion_share))
+        )
 
     def _answer(self, seen: Seen) -> SliceLabels:
         """Choose the label of every pixel."""

@@ -78,9 +78,18 @@ def select(
     Raises:
         RecipeError: No such selector, or ``"random"`` without ``rng``.
     """
+    return selector_named(name)(evidence, settings, rng)
+
+
+def selector_named(name: str) -> Selector:
+    """Return the selector of this name; ask early, before networks run.
+
+    Raises:
+        RecipeError: There is none; the message suggests the likely one.
+    """
     if name not in SELECTORS:
         raise RecipeError(f"unknown selector {name!r}; {suggest(name, SELECTORS)}")
-    return SELECTORS[name](evidence, settings, rng)
+    return SELECTORS[name]
 
 
 def agreement(

@@ -18,6 +18,7 @@ from slicekit.checks import expect_shape
 from slicekit.errors import ReadError, WriteError
 from slicekit.io.folders import (
     FolderSource,
+    expect_picture_name,
     read_folder,
     read_folder_labels,
     with_gray_range,
@@ -34,6 +35,7 @@ from slicekit.volume import Volume, expect_same_grid
 __all__ = [
     "FolderSource",
     "NiftiSource",
+    "expect_labels_name",
     "expect_writable",
     "read_labels",
     "read_volume",
@@ -159,6 +161,20 @@ def write_labels(
     if is_nifti_name(target):
         return write_nifti_labels(target, ids, like)
     return write_folder_labels(target, ids, like)
+
+
+def expect_labels_name(path: str | Path, *, like: Volume) -> None:
+    """Refuse a name that ``write_labels`` would refuse for this image, before labels exist.
+
+    Raises:
+        WriteError: The name is neither one of NIfTI nor one that suits the image's slices, or
+            that of a folder where a file is meant.
+    """
+    target = Path(path)
+    if not is_nifti_name(target):
+        expect_picture_name(target, like)
+    elif target.is_dir():
+        raise WriteError(target, "is a folder; name a file in it, such as labels.nii.gz")
 
 
 def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -> Path:

@@ -129,24 +129,35 @@ def write_folder_labels(path: Path, ids: NDArray[Any], like: Volume) -> Path:
     Raises:
         WriteError: They do not belong to slices, or could not be written whole.
     """
-    source = like.source
+    expect_picture_name(path, like)
     if path.suffix.lower() == ".png" and len(ids) == 1:
         return write_atomically(path, lambda file: write_png(file, ids[0]))
-    if not isinstance(source, FolderSource) or len(source.files) != len(ids):
-        raise WriteError(path, "is no name for a volume; end it in .nii.gz or .nii")
-    if path.suffix.lower() in _FILE_ENDINGS and not path.is_dir():
-        raise WriteError(
-            path, f"ends in {path.suffix}; end it in .nii.gz, or name a folder for PNG slices"
-        )
 
     def fill(folder: Path) -> None:
-        for name, plane in zip(source.files, ids, strict=True):
+        for name, plane in zip(like.source.files, ids, strict=True):
             file = folder / f"{Path(name).stem}.png"
             write_png(file, plane)
             if not np.array_equal(read_slice(file, as_ids=True), plane):
                 raise WriteError(path, f"{file.name} reads back wrong; is the disk healthy?")
 
     return write_folder_atomically(path, fill)
+
+
+def expect_picture_name(path: Path, like: Volume) -> None:
+    """Refuse a name under which the labels of an image cannot be written as pictures.
+
+    Raises:
+        WriteError: The image has no slices to name them after, or the name is that of a file.
+    """
+    source, count = like.source, like.shape[0]
+    if path.suffix.lower() == ".png" and count == 1:
+        return
+    if not isinstance(source, FolderSource) or len(source.files) != count:
+        raise WriteError(path, "is no name for a volume; end it in .nii.gz or .nii")
+    if path.suffix.lower() in _FILE_ENDINGS and not path.is_dir():
+        raise WriteError(
+            path, f"ends in {path.suffix}; end it in .nii.gz, or name a folder for PNG slices"
+        )
 
 
 def _affine(path: Path, spacing_mm: tuple[float, float, float] | None) -> NDArray[np.float64]:

@@ -1,10 +1,11 @@
-"""Which scans a path means, and where their labels go."""
+"""Which scans a path means, and where their labels and what belongs to them go."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from slicekit.errors import ReadError
+from slicekit.errors import ReadError, WriteError
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -14,26 +15,90 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
 
     Args:
         scan: A file, a slice folder, or a folder that holds NIfTI files.
-        out: The labels of one scan, or the folder for those of several; beside the current
-            folder's files, as ``NAME_labels.nii.gz``, when ``None``.
+        out: The labels of one scan, or the folder for those of several; in the current folder,
+            as ``NAME_labels.nii.gz`` or the folder ``NAME_labels``, when ``None``. An existing
+            folder takes the labels of one file as ``NAME_labels.nii.gz``.
 
     Raises:
-        ReadError: The path does not exist.
+        ReadError: The path does not exist or may not be entered.
+        WriteError: Two scans would write one file, or ``out`` names a file for several scans.
     """
+    try:
+        inside = _scans_in(scan)
+        into_folder = out is not None and out.is_dir() and not scan.is_dir()
+    except (OSError, ValueError) as fault:
+        raise ReadError(scan, f"cannot be looked at ({fault}); check name and rights") from fault
+    if not inside:
+        usual = Path(f"{_stem(scan)}_labels.nii.gz")
+        return [(scan, out / usual if out and into_folder else out or usual)]
+    if out is not None and _ending(out):
+        raise WriteError(
+            out, f"is the name of one file, but {scan} holds {len(inside)} scans; name a folder"
+        )
+    folder = out or Path(f"{_stem(scan)}_labels")
+    pairs = [(path, folder / f"{_stem(path)}{_ending(path)}") for path in inside]
+    _expect_apart(pairs)
+    return pairs
+
+
+def outputs_beside(labels: Path) -> tuple[Path, Path, Path]:
+    """Return where the sidecar, the statistics and the preview of a label file lie."""
+    stem = labels.name.removesuffix(_ending(labels))
+    return (
+        labels.with_name(f"{stem}.json"),
+        labels.with_name(f"{stem}_stats.json"),
+        labels.with_name(f"{stem}_preview.png"),
+    )
+
+
+def truth_beside(scan: Path) -> Path:
+    """Return where the true labels of a made-up scan lie: ``NAME_labels.nii.gz``.
+
+    Raises:
+        WriteError: The scan's name does not end in .nii.gz or .nii.
+    """
+    ending = _ending(scan)
+    if not ending or scan.name == ending:
+        raise WriteError(scan, "is no name for a scan; end it in .nii.gz or .nii")
+    return scan.with_name(f"{scan.name.removesuffix(ending)}_labels{ending}")
+
+
+def _scans_in(scan: Path) -> list[Path]:
+    """List the NIfTI files of a folder; none for a file or a slice folder."""
     if not scan.exists():
         raise ReadError(
             scan, "does not exist; name a NIfTI file, a slice folder or a folder of scans"
         )
-    inside = sorted(path for path in scan.iterdir() if _ending(path)) if scan.is_dir() else []
-    if not inside:
-        return [(scan, out or Path(f"{_stem(scan)}_labels.nii.gz"))]
-    folder = out or Path(f"{_stem(scan)}_labels")
-    return [(path, folder / f"{_stem(path)}{_ending(path)}") for path in inside]
+    if not scan.is_dir():
+        return []
+    return sorted(
+        path
+        for path in scan.iterdir()
+        if _ending(path) and not path.name.startswith(".") and not path.is_dir()
+    )
+
+
+def _expect_apart(pairs: list[tuple[Path, Path]]) -> None:
+    """Refuse a batch in which one scan's output would replace another's."""
+    taken: dict[Path, Path] = {}
+    for source, target in pairs:
+        for output in (target, *outputs_beside(target)):
+            other = taken.setdefault(output, source)
+            if other != source:
+                raise WriteError(
+                    output,
+                    f"would be written for both {other.name} and {source.name}; rename or move "
+                    "one of the two scans",
+                )
 
 
 def _ending(path: Path) -> str:
-    return next((end for end in _ENDINGS if path.name.endswith(end)), "")
+    """Return ``.nii.gz`` or ``.nii`` as the name writes it; nothing for other names."""
+    ending = next((end for end in _ENDINGS if path.name.lower().endswith(end)), "")
+    return path.name[len(path.name) - len(ending) :]
 
 
 def _stem(path: Path) -> str:
-    return path.resolve().name.removesuffix(_ending(path))
+    # of "." too, but a link keeps its own name: two may lead to files of one name
+    name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119
+    return name.removesuffix(_ending(Path(name)))

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from slicekit.errors import WriteError
+from slicekit.inference.intensity import from_gray
 from slicekit.inference.model import Model
-from slicekit.inference.pipeline import Progress, Segmentation, Stopwatch, segment_volume
-from slicekit.io import read_volume, with_gray_range, write_labels
-from slicekit.io.atomic import write_atomically
-from slicekit.io.outputs import expect_writable
+from slicekit.inference.pipeline import (
+    Progress,
+    Segmentation,
+    Stopwatch,
+    expect_known,
+    segment_volume,
+)
+from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
+from slicekit.io.atomic import why_not_written, write_atomically
+from slicekit.report.batch import outputs_beside
 from slicekit.report.preview import write_preview
 from slicekit.report.statistics import statistics
 from slicekit.volume import Volume
-
-_ENDINGS = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,6 @@ class CaseFiles:
     volumes_ml: dict[str, float]
 
 
-def outputs_beside(labels: Path) -> tuple[Path, Path, Path]:
-    """Return where the sidecar, the statistics and the preview of a label file lie."""
-    ending = next((end for end in _ENDINGS if labels.name.endswith(end)), "")
-    stem = labels.name.removesuffix(ending)
-    return (
-        labels.with_name(f"{stem}.json"),
-        labels.with_name(f"{stem}_stats.json"),
-        labels.with_name(f"{stem}_preview.png"),
-    )
-
-
 def segment_file(
     scan: Path,
     labels: Path,
@@ -89,16 +82,17 @@ def segment_file(
         the case is complete.
 
     Raises:
+        LabelError: An organ is unknown.
         ReadError: The scan cannot be read.
+        RecipeError: There is no such selector.
         WriteError: An output is in the way, is the input, or cannot be written.
     """
-    sidecar, stats_path, preview_path = outputs_beside(labels)
-    wanted = [labels, sidecar, stats_path, *([preview_path] if options.preview else [])]
-    for path in wanted:
-        expect_writable(path, overwrite=options.overwrite, inputs=[scan])
+    expect_known(model, organs=options.organs, selector=options.selector)
+    sidecar, stats_path, preview_path = _expect_free(labels, scan, options)
     watch = Stopwatch()
     with watch("read"):
         volume = read_scan(scan, options)
+        expect_labels_name(labels, like=volume)
     done = segment_volume(
         volume,
         model,
@@ -108,13 +102,16 @@ def segment_file(
         name=str(scan),
     )
     with watch("write"):
-        sidecar.unlink(missing_ok=True)
+        for stale in (sidecar, preview_path) if options.overwrite else ():
+            _remove(stale)
         write_labels(labels, done.labels, like=volume, overwrite=options.overwrite)
     with watch("report"):
-        stats = statistics(done.labels, done.names, image=volume)
-        _write_json(stats_path, {"organs": stats})
+        stats = statistics(done.labels, done.names, image=done.image)
+        known = getattr(volume.source, "spacing_known", True)
+        grid = {"spacing_mm": list(volume.spacing_mm), "spacing_known": known}
+        _write_json(stats_path, {**grid, "organs": stats})
         if options.preview:
-            _draw(preview_path, volume, done, model)
+            _draw(preview_path, done, model)
     seconds = {"read": watch.seconds["read"], **done.seconds}
     seconds |= {stage: watch.seconds[stage] for stage in ("write", "report")}
     seconds = {stage: round(value, 3) for stage, value in seconds.items()}
@@ -133,22 +130,39 @@ def read_scan(scan: Path, options: SegmentOptions) -> Volume:
     """Read a scan as the user described it."""
     volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
     if options.gray_range is not None:
-        volume = with_gray_range(volume, *options.gray_range)
+        volume = from_gray(volume, *options.gray_range, name=str(scan))
     return volume
 
 
-def _draw(path: Path, volume: Volume, done: Segmentation, model: Model) -> None:
-    recipe = model.recipe.input
+def _expect_free(labels: Path, scan: Path, options: SegmentOptions) -> tuple[Path, Path, Path]:
+    """Return the files beside the labels, once it is sure that all of them can be written."""
+    beside = outputs_beside(labels)
+    # a picture of an earlier run is removed when its labels are replaced, so it is checked too
+    checked = beside if options.preview or options.overwrite else beside[:2]
+    for path in (labels, *checked):
+        expect_writable(path, overwrite=options.overwrite, inputs=[scan])
+    for path in checked:
+        if path.is_dir():
+            raise WriteError(path, "is a folder, but a file of that name is to be written")
+    return beside
+
+
+def _remove(stale: Path) -> None:
+    """Remove what belongs to the labels that are about to be replaced."""
+    try:
+        stale.unlink(missing_ok=True)
+    except OSError as fault:
+        raise WriteError(stale, why_not_written(fault, stale)) from fault
+
+
+def _draw(path: Path, done: Segmentation, model: Model) -> None:
     names = model.recipe.labels.names_by_id
     guides = [
         (guide.z, guide.reason, [names[number] for number in sorted(guide.organs)])
         for guide in done.guides
     ]
-    window = recipe.three_windows[0]
-    if getattr(volume.source, "gray_range", ...) is None:
-        low, high = (float(f(volume.array)) for f in (np.min, np.max))
-        window = type(window).from_range(low, max(high, low + 1))
-    write_preview(path, volume, done.labels, done.names, window=window, guides=guides)
+    window = model.recipe.input.three_windows[0]
+    write_preview(path, done.image, done.labels, done.names, window=window, guides=guides)
 
 
 def _describe(

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from slicekit.errors import DatasetError, SlicekitError
+from slicekit.errors import DatasetError, SlicekitError, WriteError
+from slicekit.io.atomic import why_not_written, write_atomically
 from slicekit.recipes import Recipe, TrainingRecipe
 from slicekit.runtime import Runtime
 from slicekit.training.average import follow
@@ -98,7 +99,10 @@ def fit(
 
     Raises:
         CheckpointError: ``out`` holds the state of another recipe.
+        DatasetError: A batch could not be made; the message names the step and the cause.
         Interrupted: SIGINT or SIGTERM came; the state was saved first.
+        SlicekitError: The gradient of a step is not finite.
+        WriteError: The state or the log could not be written; the last state still stands.
     """
     training = recipe.training
     network = runtime.place(network).train()
@@ -181,6 +185,10 @@ def _result(ahead: Future[Any], step: int) -> Any:
         raise DatasetError(f"the batch of step {step} could not be made: {fault!r}") from fault
 
 
+def _write_lines(file: Path, lines: list[str]) -> None:
+    file.write_text("".join(lines), encoding="utf-8")
+
+
 class Journal:
     """The run's log, one JSON object a line; also told to the logger.
 
@@ -191,7 +199,6 @@ class Journal:
 
     def __init__(self, path: Path, *, keep_to: int) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
@@ -199,7 +206,7 @@ class Journal:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):  # a line cut short when a run was killed
                 continue
-        path.write_text("".join(kept), encoding="utf-8")
+        write_atomically(path, lambda file: _write_lines(file, kept))
 
     def write(
         self,
@@ -213,8 +220,11 @@ class Journal:
         """Append one line."""
         timing = {} if left_s is None else {"left_s": round(left_s), "s_per_step": pace_s}
         finite = {k: (v if math.isfinite(v) else None) for k, v in figures.items()}
-        with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"step": step, "kind": title, **finite, **timing}) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"step": step, "kind": title, **finite, **timing}) + "\n")
+        except OSError as fault:
+            raise WriteError(self.path, why_not_written(fault, self.path)) from fault
         shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
         left = "" if left_s is None else f", {left_s / 60:.0f} min left ({pace_s:.2f} s a step)"
         log.info("%s %d: %s%s", title, step, shown, left)

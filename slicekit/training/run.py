@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,9 @@ def train(
         ``out/NAME.safetensors``: the averaged weights of the last step, as float16.
 
     Raises:
-        DatasetError: The dataset does not hold what the recipe needs.
+        DatasetError: The dataset does not hold what the recipe needs, or an unlabelled scan is
+            one that is held out.
+        CheckpointError: ``out`` holds the state of another recipe.
         Interrupted: A signal came; the state was saved first.
     """
     folder = Path(out)
@@ -69,17 +72,22 @@ def train(
         unlabelled=training.unlabelled_group if dataset.splits else None,
         held_out=training.held_out_group if dataset.splits else None,
     )
-    extra = tuple(Case(Path(path).name, Path(path), None) for path in unlabelled)
-    free = tuple(Case(case.name, case.image, None) for case in (*free, *extra))
-    budget = int(training.cache_gib * 2**30)
+    free = _without_labels(free, unlabelled, apart)
+    if recipe.role == "propagator" or training.batch_unlabelled == 0:
+        free = ()  # nobody would look at them
     read = partial(read_case, labels=recipe.labels, recipe=recipe.input)
-    scans = cache_scans([partial(read, case) for case in teach], budget_bytes=budget)
-    held = cache_scans([partial(read, case) for case in apart], budget_bytes=budget)
-    phantoms = cache_scans(
-        [partial(_phantom, n, recipe) for n in range(training.phantoms)], budget_bytes=budget
+    cached = iter(
+        cache_scans(
+            [
+                *(partial(read, case) for case in (*teach, *apart, *free)),
+                *(partial(_phantom, n, recipe) for n in range(training.phantoms)),
+            ],
+            budget_bytes=int(training.cache_gib * 2**30),
+        )
     )
+    scans, held, loose = (tuple(islice(cached, len(part))) for part in (teach, apart, free))
+    phantoms = tuple(cached)
     if recipe.role == "reference":
-        loose = cache_scans([partial(read, case) for case in free], budget_bytes=budget)
         average, scores = fit(
             network,
             partial(cps_step, cps=training.cps),
@@ -115,6 +123,21 @@ def train(
     sha256 = save_weights(weights, average.state_dict(), recipe, card=card)
     log.info("wrote %s (sha256 of its tensors %s)", weights, sha256)
     return weights
+
+
+def _without_labels(
+    free: Sequence[Case], extra: Sequence[str | Path], apart: Sequence[Case]
+) -> tuple[Case, ...]:
+    """Take the labels from cases and add scans from elsewhere, none of them held out."""
+    held = {case.image.resolve() for case in apart}
+    paths = [Path(path) for path in extra]
+    leaks = [str(path) for path in paths if path.resolve() in held]
+    if leaks:
+        raise DatasetError(
+            f"held out and trained on at once: {', '.join(leaks)}; leave them out of --unlabelled"
+        )
+    cases = (*free, *(Case(path.name, path, None) for path in paths))
+    return tuple(Case(case.name, case.image, None) for case in cases)
 
 
 def _phantom(number: int, recipe: Recipe) -> CachedScan:

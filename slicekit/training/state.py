@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slicekit.checkpoint import fill, retrieve, store
-from slicekit.errors import CheckpointError, DataWarning
-from slicekit.recipes import Recipe
+from slicekit.errors import CheckpointError, DataWarning, RecipeError
+from slicekit.recipes import Recipe, recipe_from_json
 from slicekit.runtime import Runtime
 
 log = logging.getLogger(__name__)
+
+_NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +70,18 @@ def read_state(
         Steps done and the last scores; ``(0, {})`` where nothing is saved.
 
     Raises:
-        CheckpointError: The file is damaged or belongs to another recipe; the message shows
-            what differs.
+        CheckpointError: The file is damaged, is no run state or belongs to another recipe; the
+            message shows what differs.
     """
     if not path.exists():
         return 0, {}
     stored = retrieve(path)
-    theirs = stored.header.get("recipe", "")
-    if theirs != recipe.to_json():
+    if "run" not in stored.header:
         raise CheckpointError(
-            f"{path}: belongs to another recipe; choose another --out, or undo the change: "
-            + _difference(theirs, recipe)
+            f"{path}: holds no run state; it may be a weights file, or of another tool; choose "
+            "another --out"
         )
+    _expect_recipe(stored.header.get("recipe", "{}"), recipe, path=path)
     facts = json.loads(stored.header["run"])
     now = {
         "threads": runtime.threads,
@@ -98,8 +100,8 @@ def read_state(
     for name, tensor in stored.tensors.items():
         part, _, rest = name.partition(".")
         groups.setdefault(part, {})[rest] = tensor
-    fill(state.network, groups["network"], source=str(path))
-    fill(state.average, groups["average"], source=str(path))
+    fill(state.network, groups.get("network", {}), source=str(path))
+    fill(state.average, groups.get("average", {}), source=str(path))
     optimiser = state.optimiser.state_dict()
     optimiser["state"] = _moments(groups.get("optimiser", {}))
     state.optimiser.load_state_dict(optimiser)
@@ -115,15 +117,34 @@ def _moments(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     return moments
 
 
-def _difference(theirs: str, recipe: Recipe) -> str:
-    """Show the lines in which two recipes differ."""
-
-    def lines(text: str) -> list[str]:
-        return json.dumps(json.loads(text or "{}"), indent=1).splitlines()
-
+def _expect_recipe(theirs: str, recipe: Recipe, *, path: Path) -> None:
+    """Refuse the state of another recipe and show the keys in which the two differ."""
+    try:
+        other = recipe_from_json(theirs, source=str(path))
+    except RecipeError as fault:
+        raise CheckpointError(
+            f"{path}: belongs to a recipe that this version cannot read; choose another --out "
+            f"({fault})"
+        ) from fault
+    before, now = _flat(other.model_dump()), _flat(recipe.model_dump())
     changes = [
-        line.strip()
-        for line in difflib.ndiff(lines(theirs), lines(recipe.to_json()))
-        if line.startswith(("- ", "+ "))
+        f"{key} {before.get(key)!r} -> {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
     ]
-    return "; ".join(changes[:8])
+    if changes:
+        rest = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+        raise CheckpointError(
+            f"{path}: belongs to another recipe; choose another --out, or undo the change: "
+            + "; ".join(changes[:_NAMED])
+            + rest
+        )
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Name every value of nested tables by its dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{before}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat

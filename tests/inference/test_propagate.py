@@ -268,3 +268,28 @@ def test_what_cannot_be_meant_is_refused_at_once(paper, runtime):
         list(propagate(lambda z: torch.ones(3, 8, 8), [guide(3, 1)], paper, **options))
     with pytest.raises(ValueError, match="objects_at_once"):
         PropagateSettings(objects_at_once=0)
+
+
+def test_second_opinion_is_averaged_for_followed_objects_only(paper, runtime):
+    asked = []
+
+    def opinion(z):
+        asked.append(z)
+        said = torch.zeros(3, *SIZE)
+        said[2] = 1.0  # sure of an object that nobody follows, and that the followed one is gone
+        return said
+
+    guides = [guide(0, 1), guide(4, 1)]
+    found = {
+        share: answers(
+            guides, paper, runtime, length=5,
+            opinion=opinion, settings=PropagateSettings(opinion_share=share),
+        )
+        for share in (0.0, 0.2, 0.9)
+    }  # fmt: skip
+    assert sorted(asked) == [1, 1, 2, 2, 3, 3]
+    for z in (1, 2, 3):
+        assert (found[0.0][z].labels == drawing(1)).all()
+        assert (found[0.2][z].labels == drawing(1)).all()
+        assert not found[0.9][z].labels.any()
+    assert (found[0.9][0].labels == drawing(1)).all()

@@ -1,0 +1,193 @@
+"""A recipe means what it says, or is refused with the likely key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from slicekit.errors import RecipeError
+from slicekit.inference.model import build_network
+from slicekit.recipes import parse_recipe, read_recipe, recipe_from_json
+from slicekit.windows import PRESETS
+
+MODELS = sorted((Path(__file__).resolve().parents[1] / "models").glob("*.toml"))
+
+TOML = """
+name = "small"
+role = "reference"
+organs = {liver = 1, spleen = 2}
+networks = [{kind = "transunet", preset = "tiny"}, {kind = "deeplabv3plus", preset = "tiny"}]
+
+[input]
+windows = [[-100, 200.0], [0, 100], [50, 300]]
+spacing_mm = 2
+
+[training]
+steps = 10
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(TOML)
+    return path
+
+
+def refusal(file, *changes):
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(file, changes=changes)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_read_and_can_be_built(path):
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe_from_json(recipe.to_json(), source="header") == recipe
+    build_network(recipe)
+
+
+def test_a_recipe_says_what_its_file_says(file):
+    recipe = read_recipe(file)
+    assert recipe.labels.names == ("liver", "spleen")
+    assert recipe.input.range_hu == (-100, 300)
+    assert [window.range_hu for window in recipe.input.three_windows][1] == (0, 100)
+    assert recipe.training.batch == 8
+    assert recipe.input.body_above_hu == -100
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "meant"),
+    [
+        ("rolle=1", "rolle", "role"),
+        ("training.stepz=1", "training.stepz", "steps"),
+        ("training.cps.wieght=1", "training.cps.wieght", "weight"),
+        ("training.clips.gap=[1, 2]", "training.clips.gap", "gap_mm"),
+        ("inference.topk=1", "inference.topk", "top_k"),
+        ("weights={file='a', sha256='b', fil='c'}", "weights.fil", "file"),
+        ("networks=[{kindd='stcn', kind='a'}, {kind='b'}]", "networks.0.kindd", "kind"),
+    ],
+)
+def test_misspelt_keys_are_refused_with_the_likely_one(file, change, key, meant):
+    said = refusal(file, change)
+    assert said.startswith(f"{file}: ")
+    assert f"unknown key '{key}'; did you mean '{meant}'" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ("training.steps=0", "training.steps: Input should be greater"),
+        ("training.steps=many", "training.steps: .*integer"),
+        ("training.steps=2.5", "training.steps: .*integer"),
+        ("training.learning_rate=inf", "finite"),
+        ("training.learning_rate=nan", "training.learning_rate"),
+        ("training.seed=-1", "training.seed"),
+        ("training.ema=1", "training.ema"),
+        ("training.clips.gap_mm=[9, 3]", "gap_mm and hardest begin with a smaller"),
+        ("input.windows=ct-bodi", "unknown windows 'ct-bodi'; did you mean 'ct-body'"),
+        ("input.windows=[[1, 2], [3, 4]]", "three .low, high. ranges"),
+        ("input.windows=[[2, 1], [3, 4], [5, 6]]", "three .low, high. ranges"),
+        ("input.windows=[[-inf, 1], [3, 4], [5, 6]]", "finite"),
+        ("input.spacing_mm=0", "input.spacing_mm"),
+        ("input.modality=PET", "input.modality"),
+        ("organs.kidney=4", "without gaps, got .1, 2, 4."),
+        ("organs.kidney=2", "'kidney' and 'spleen' share the id 2"),
+        ("organs.kidney=0", "0 is the background"),
+        ("role=teacher", "role: "),
+        ("role=propagator", "a propagator has 1 entries"),
+        ("networks=[{kind='stcn'}, {kind='transunet'}]", "a reference cannot be .* 'stcn'"),
+        ("name=../elsewhere", "name: "),
+        ("name=''", "name: "),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(file, change, cause):
+    said = refusal(file, change)
+    assert said.startswith(f"{file}: ")
+    assert re.search(cause, said), said
+
+
+def test_every_fault_is_told_at_once(file):
+    said = refusal(file, "training.steps=0", "input.spacng_mm=1", "role=teacher")
+    assert all(word in said for word in ("training.steps", "spacng_mm", "role"))
+
+
+def test_missing_keys_are_named(file):
+    file.write_text(TOML.replace("steps = 10", "").replace('name = "small"', ""))
+    said = refusal(file)
+    assert "the key 'name' is missing; the key 'training.steps' is missing" in said
+
+
+def test_ids_leave_room_for_the_label_of_what_nobody_annotated(make_recipe):
+    values = make_recipe("propagator").model_dump()
+    parse_recipe(values | {"organs": {"rib": 254}}, source="a")
+    with pytest.raises(RecipeError, match="below 255"):
+        parse_recipe(values | {"organs": {"rib": 255}}, source="a")
+
+
+def test_changes_are_toml_values_at_dotted_keys(file):
+    recipe = read_recipe(
+        file,
+        changes=[
+            "training.steps = 200",
+            "training.cps.weight=0.5",
+            "input.windows=ct-body",
+            "about=a liver = a liver",
+            "training.crop=[32, 48]",
+            "training.labelled_group=''",
+            'input.body_above_hu=""',
+        ],
+    )
+    assert recipe.training.steps == 200
+    assert recipe.training.cps.weight == 0.5
+    assert recipe.input.three_windows == PRESETS["ct-body"]
+    assert recipe.about == "a liver = a liver"
+    assert recipe.training.crop == (32, 48)
+    assert recipe.training.labelled_group is None
+    assert recipe.input.body_above_hu is None
+
+
+@pytest.mark.parametrize("change", ["training.steps", "=3", "", "name.x=3"])
+def test_changes_that_are_none_are_refused(file, change):
+    assert refusal(file, change).startswith("--set ")
+
+
+def test_the_header_keeps_every_value_even_none(file):
+    changes = [
+        "training.labelled_group=''",
+        "training.held_out_group=''",
+        "input.body_above_hu=''",
+        "inference.propagator=''",
+        "scores={dsc=0.5, liver=1}",
+    ]
+    recipe = read_recipe(file, changes=changes)
+    again = recipe_from_json(recipe.to_json(), source="header")
+    assert again == recipe
+    assert again.training.held_out_group is None
+    assert "\n" not in recipe.to_json()
+
+
+def test_a_recipe_cannot_be_changed(file):
+    with pytest.raises(ValueError, match="frozen"):
+        read_recipe(file).name = "other"
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"a = " + b"[" * 100_000])
+def test_what_is_not_toml_is_refused(tmp_path, content):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path}: is not TOML")
+
+
+def test_absent_files_and_folders_are_refused(tmp_path):
+    assert "cannot be read" in refusal(tmp_path / "absent.toml")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", "null", '{"name": 1}'])
+def test_headers_that_hold_no_recipe_are_refused(text):
+    with pytest.raises(RecipeError, match="^header: "):
+        recipe_from_json(text, source="header")

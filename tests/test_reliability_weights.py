@@ -1,0 +1,396 @@
+"""Weights, states and descriptions that are damaged, foreign or malicious, one test a case.
+
+The numbers are those of the project's list of fault cases; 32 lies with the training.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import slicekit
+from slicekit.checkpoint import Weights, load_weights, retrieve, save_weights, store
+from slicekit.data.cases import find_cases
+from slicekit.errors import CheckpointError, ReadError, RecipeError
+from slicekit.inference.model import build_network, load_model
+from slicekit.io import read_volume
+from slicekit.recipes import Recipe, read_recipe
+from slicekit.runtime import Runtime
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+RUNTIME = Runtime(torch.device("cpu"), bf16=False, threads=1)
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
+        return Path.touch, (self.trace,)
+
+
+@pytest.fixture
+def recipe(make_recipe: Callable[..., Recipe]) -> Recipe:
+    return make_recipe("propagator")
+
+
+@pytest.fixture
+def weights(tmp_path: Path, recipe: Recipe) -> Path:
+    """A real, untrained weights file."""
+    path = tmp_path / "tiny_propagator.safetensors"
+    torch.manual_seed(0)
+    save_weights(path, build_network(recipe).state_dict(), recipe, card={})
+    return path
+
+
+def refusal(path: Path) -> str:
+    """Load weights that must be refused, quickly; the path leads the message."""
+    started = time.perf_counter()
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(path)
+    assert time.perf_counter() - started < 2
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def header_of(path: Path) -> tuple[dict[str, object], int]:
+    """The JSON at the head of a safetensors file, and where its tensors begin."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), end
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
+def test_case_29_malicious_pickle_is_never_opened(tmp_path: Path, name: str, form: str) -> None:
+    path, trace = tmp_path / name, tmp_path / "executed"
+    if form == "bare":
+        path.write_bytes(pickle.dumps(Trap(trace)))
+    else:
+        torch.save(
+            {"a": Trap(trace)},
+            path,
+            _use_new_zipfile_serialization=form == "zip",
+            pickle_protocol=2,
+        )
+    assert "pickled or zipped checkpoint, which could run code" in refusal(path)
+    if name.endswith(".safetensors"):
+        with pytest.raises(CheckpointError, match="pickled or zipped"):
+            load_model(path, RUNTIME)
+    assert not trace.exists()
+
+
+def test_case_29_zip_bomb_is_not_inflated(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(64 << 20))
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    refusal(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_case_29_object_npy_is_never_unpickled(tmp_path: Path) -> None:
+    trace, folder = tmp_path / "executed", tmp_path / "slices"
+    folder.mkdir()
+    np.save(folder / "slice_001.npy", np.array([[Trap(trace)]]), allow_pickle=True)
+    for path in (folder, folder / "slice_001.npy"):
+        with pytest.raises(ReadError):
+            read_volume(path)
+    refusal(folder / "slice_001.npy")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000, "[" * 990 + "]" * 990])
+def test_case_29_deeply_nested_json_is_refused(tmp_path: Path, recipe: Recipe, deep: str) -> None:
+    (tmp_path / "dataset.json").write_text(deep)
+    started = time.perf_counter()
+    with pytest.raises((ReadError, ValueError), match=r"dataset\.json"):
+        find_cases(tmp_path)
+    (tmp_path / "dataset.json").write_text(f'{{"labels": {{"liver": {deep}')
+    with pytest.raises(ReadError, match=r"dataset\.json"):
+        find_cases(tmp_path)
+    assert time.perf_counter() - started < 2
+
+    path = tmp_path / "weights.safetensors"
+    store(path, {"a": torch.ones(1)}, {"recipe": deep, "card": "{}"})
+    assert "recipe" in refusal(path)
+    store(path, {"a": torch.ones(1)}, {"recipe": recipe.to_json(), "card": '{"a": ' + deep})
+    assert "header cannot be understood" in refusal(path)
+    header = f'{{"__metadata__": {deep}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    refusal(path)
+
+
+def test_case_29_yaml_is_never_read_by_any_part(tmp_path: Path) -> None:
+    """No module imports a YAML parser, so neither a tag nor an alias bomb is ever expanded."""
+    for source in Path(slicekit.__file__).parent.rglob("*.py"):
+        assert "yaml" not in source.read_text(encoding="utf-8").lower(), source
+    trace, path = tmp_path / "executed", tmp_path / "recipe.yaml"
+    path.write_text(f"name: !!python/object/apply:pathlib.Path.touch [{trace}]\n")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        read_recipe(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 9, 100, 0.5, -1])
+def test_case_30_truncated_and_empty_weights(weights: Path, keep: float) -> None:
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: round(keep * len(whole)) if 0 < keep < 1 else int(keep)])
+    said = refusal(weights)
+    assert "cut short" in said or "damaged" in said
+
+
+@pytest.mark.parametrize(
+    "content", [b"<!DOCTYPE html><title>404</title>", b"\x1f\x8b" + bytes(40), b"\0" * 64]
+)
+def test_case_30_wrong_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    assert "not a safetensors file" in refusal(path)
+
+
+def test_case_30_absent_file_folder_and_foreign_weights(tmp_path: Path, weights: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "absent.safetensors")
+    assert "cannot be read" in refusal(tmp_path)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.ones(1)}, foreign)
+    assert "its header says format None, wanted 'slicekit-1'" in refusal(foreign)
+    store(foreign, {"a": torch.ones(1)}, {"run": "{}"})
+    assert "holds no recipe; it may be the state of a training run" in refusal(foreign)
+
+
+def test_case_30_wrong_architecture_names_the_tensors(
+    tmp_path: Path, make_recipe: Callable[..., Recipe]
+) -> None:
+    path = tmp_path / "tiny_reference.safetensors"
+    other = build_network(make_recipe("propagator")).state_dict()
+    save_weights(path, other, make_recipe("reference"), card={})
+    with pytest.raises(
+        CheckpointError, match=r"does not fit the network: \d+ tensors missing: a\."
+    ):
+        load_model(path, RUNTIME, propagator=False)
+
+
+@pytest.mark.parametrize("fault", ["extra", "missing", "shape"])
+def test_case_30_extra_missing_and_misshapen_keys_are_named(
+    weights: Path, make_recipe: Callable[..., Recipe], fault: str
+) -> None:
+    reference = make_recipe("reference")
+    state = dict(build_network(reference).state_dict())
+    name = next(iter(state))
+    if fault == "extra":
+        state["a.new_layer.weight"] = torch.ones(2)
+    elif fault == "missing":
+        del state[name]
+    else:
+        state[name] = torch.ones(2, 2)
+    save_weights(weights, state, reference, card={})
+    wanted = {
+        "extra": "1 tensors not known to the network: a.new_layer.weight",
+        "missing": f"1 tensors missing: {name}",
+        "shape": rf"1 tensors of another shape: {name} \(file \(2, 2\)",
+    }
+    with pytest.raises(CheckpointError, match=wanted[fault]):
+        load_model(weights, RUNTIME, propagator=False)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_case_30_nan_in_a_file_that_is_otherwise_right(
+    weights: Path, recipe: Recipe, value: float
+) -> None:
+    state = {name: tensor.clone() for name, tensor in retrieve(weights).tensors.items()}
+    name = next(name for name, tensor in state.items() if tensor.dim() == 4)
+    state[name][0, 0, 0, 0] = value
+    store(weights, state, {"recipe": recipe.to_json(), "card": "{}"})
+    assert f"1 tensors not finite: {name}" in refusal(weights)
+
+
+def test_case_30_bit_flips_in_the_tensors(weights: Path) -> None:
+    whole, (_, begin) = weights.read_bytes(), header_of(weights)
+    for position in np.random.default_rng(1).integers(begin, len(whole), 20):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(position % 8)
+        weights.write_bytes(damaged)
+        assert "is damaged: its tensors have SHA-256" in refusal(weights)
+
+
+def test_case_30_bit_flips_in_the_header(weights: Path) -> None:
+    """Even one that leaves good JSON behind, such as another window."""
+    whole, (_, begin) = weights.read_bytes(), header_of(weights)
+    spacing = whole.index(b"spacing_mm") + len(b'spacing_mm\\":')
+    assert whole[spacing : spacing + 1] == b"6"
+    for position in (spacing, *np.random.default_rng(1).integers(8, begin, 40)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        weights.write_bytes(damaged)
+        try:
+            loaded = load_weights(weights)
+        except CheckpointError:
+            continue
+        assert is_the_same(loaded, whole, weights)
+
+
+def is_the_same(loaded: Weights, whole: bytes, path: Path) -> bool:
+    """A flip may hit what means nothing, such as padding or the name of the digest itself."""
+    path.write_bytes(whole)
+    right = load_weights(path)
+    return (loaded.recipe, loaded.card, loaded.sha256) == (right.recipe, right.card, right.sha256)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+import torch
+from slicekit import checkpoint
+from slicekit.io import atomic
+
+torch.set_num_threads(1)
+path, point = Path(sys.argv[1]), None
+
+
+def die(*_args, **_options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after(function):
+    def both(*args, **options):
+        function(*args, **options)
+        die()
+
+    return both
+
+
+def half(tensors, file, metadata):
+    checkpoint_file(tensors, file, metadata=metadata)
+    os.truncate(file, file.stat().st_size // 2)
+    die()
+
+
+def at_fsync(number):
+    calls = []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) == number:
+            die()
+        real_fsync(descriptor)
+
+    os.fsync = fsync
+
+
+checkpoint_file, real_fsync = checkpoint.save_file, os.fsync
+POINTS = {
+    "created": lambda: setattr(checkpoint, "save_file", die),
+    "half written": lambda: setattr(checkpoint, "save_file", half),
+    "written": lambda: setattr(checkpoint, "save_file", after(checkpoint_file)),
+    "file fsync": lambda: at_fsync(1),
+    "verify": lambda: setattr(checkpoint, "_verify", die),
+    "rename": lambda: setattr(Path, "replace", die),
+    "renamed": lambda: setattr(Path, "replace", after(Path.replace)),
+    "folder fsync": lambda: at_fsync(2),
+}
+for point, prepare in POINTS.items():
+    child = os.fork()
+    if not child:
+        prepare()
+        checkpoint.store(path.with_name(point) / "state.safetensors", {"a": torch.ones(999)}, {})
+        os._exit(0)
+    print(point, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), sep=":")
+"""
+
+
+def test_case_31_killed_at_every_point_of_a_save(tmp_path: Path) -> None:
+    """Each point has its own folder with a good state in it; one process, killed eight times."""
+    points = KILLED.split("POINTS = {")[1].split("}")[0]
+    names = [line.split('"')[1] for line in points.splitlines() if '"' in line]
+    for name in names:
+        store(tmp_path / name / "state.safetensors", {"a": torch.zeros(999)}, {})
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "x")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split("\n")[:-1] == [f"{name}:{-signal.SIGKILL}" for name in names]
+    for name in names:
+        path = tmp_path / name / "state.safetensors"
+        value = 1.0 if name in ("renamed", "folder fsync") else 0.0
+        assert torch.equal(retrieve(path).tensors["a"], torch.full((999,), value)), name
+        left = [file for file in path.parent.iterdir() if file != path]
+        assert len(left) == (value == 0), name
+        assert all(file.name.startswith(".slicekit-") for file in left)  # nobody looks for those
+        store(path, {"a": torch.full((999,), 2.0)}, {})
+        assert [file.name for file in path.parent.iterdir()] == ["state.safetensors"]
+        assert retrieve(path).tensors["a"][0] == 2
+
+
+def test_case_33_weights_of_another_label_map(
+    tmp_path: Path, make_recipe: Callable[..., Recipe]
+) -> None:
+    theirs = make_recipe("reference")
+    state = build_network(theirs).state_dict()
+    save_weights(tmp_path / "tiny_reference.safetensors", state, theirs, card={})
+    file = tmp_path / "tiny_reference.toml"
+    swapped = {"liver": "spleen", "spleen": "liver"}
+    organs = [f"{swapped.get(name, name)} = {number}" for name, number in theirs.organs.items()]
+    file.write_text(
+        'name = "tiny_reference"\nrole = "reference"\n[input]\nwindows = "ct-body"\n'
+        "spacing_mm = 6.0\n[training]\nsteps = 6\n"
+        '[[networks]]\nkind = "transunet"\npreset = "tiny"\n'
+        '[[networks]]\nkind = "deeplabv3plus"\npreset = "tiny"\n'
+        "[organs]\n" + "\n".join(organs)
+    )
+    with pytest.raises(CheckpointError, match=r"made for another recipe: organs is .*'spleen': 1"):
+        load_model(file, RUNTIME)
+    file.write_text(file.read_text().replace("[organs]", "[[networks]]\nkind='a'\n[organs]"))
+    with pytest.raises(RecipeError, match="a reference has 2 entries"):
+        load_model(file, RUNTIME)
+
+
+def test_case_33_weights_of_another_version(weights: Path, recipe: Recipe) -> None:
+    header, begin = header_of(weights)
+    header["__metadata__"]["format"] = "slicekit-0"
+    text = json.dumps(header).encode()
+    weights.write_bytes(len(text).to_bytes(8, "little") + text + weights.read_bytes()[begin:])
+    assert "format 'slicekit-0', wanted 'slicekit-1'" in refusal(weights)
+    values = json.loads(recipe.to_json()) | {"teacher": "b"}
+    store(weights, {"a": torch.ones(1)}, {"recipe": json.dumps(values), "card": "{}"})
+    assert "unknown key 'teacher'" in refusal(weights)
+
+
+def test_case_33_weights_that_the_recipe_does_not_ask_for(weights: Path, recipe: Recipe) -> None:
+    buffer = io.StringIO()
+    buffer.write(
+        'name = "tiny_propagator"\nrole = "propagator"\n'
+        'weights = {file = "tiny_propagator.safetensors", sha256 = "0123456789abcdef"}\n'
+        '[input]\nwindows = "ct-body"\nspacing_mm = 6.0\n[training]\nsteps = 6\n'
+        '[[networks]]\nkind = "stcn"\npreset = "tiny"\n[organs]\n'
+    )
+    buffer.write("\n".join(f"{name} = {number}" for name, number in recipe.organs.items()))
+    file = weights.with_suffix(".toml")
+    file.write_text(buffer.getvalue())
+    with pytest.raises(CheckpointError, match="asks for 0123456789ab.*they are other weights"):
+        load_model(file, RUNTIME)
