@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from slicekit.errors import CheckpointError, RecipeError
+from slicekit.errors import CheckpointError, RecipeError, WriteError
 from slicekit.io.atomic import write_atomically
 from slicekit.recipes import Recipe, recipe_from_json
 
@@ -83,9 +83,18 @@ def store(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     sha256 = digest(plain)
     texts = {**header, "format": _FORMAT, "sha256": sha256}
     texts["header_sha256"] = _digest_of_texts(texts)
+
+    def write(file: Path) -> None:
+        try:
+            save_file(plain, file, metadata=texts)
+        except SafetensorError as fault:
+            raise WriteError(
+                file, f"could not be written whole ({fault}); is the disk full?"
+            ) from fault
+
     write_atomically(
         path,
-        lambda file: save_file(plain, file, metadata=texts),
+        write,
         verify=lambda file: _verify(file, sha256),
     )
     return sha256

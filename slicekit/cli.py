@@ -65,6 +65,9 @@ def segment(
         list[str] | None, typer.Option(help="Only these organs; several may follow.")
     ] = None,
     selector: Annotated[str | None, typer.Option(help="How guide slices are chosen.")] = None,
+    propagator: Annotated[
+        str | None, typer.Option(help="Another propagator: model name, recipe or weights.")
+    ] = None,
     propagation: Annotated[
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,
@@ -99,7 +102,7 @@ def segment(
     )
     pairs = plan_outputs(scan, out)
     runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
-    loaded = load_model(model, runtime, propagator=propagation)
+    loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
     expect_known(loaded, organs=options.organs, selector=options.selector)
     carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
     print(f"{loaded.recipe.name}{carrier} on {runtime}", file=sys.stderr)

@@ -98,4 +98,5 @@ def lacks_memory(fault: BaseException) -> bool:
     """Recognise want of memory in an exception of Python or torch, which has no class for it."""
     told = isinstance(fault, RuntimeError) and not isinstance(fault, SlicekitError)
     words = ("allocate memory", "out of memory")
-    return type(fault) is MemoryError or (told and any(word in str(fault) for word in words))
+    full = isinstance(fault, MemoryError) and not isinstance(fault, SlicekitError)
+    return full or (told and any(word in str(fault) for word in words))

@@ -21,6 +21,20 @@ MAX_LABEL_ID = 65_535
 _GOLDEN_ANGLE = 0.618033988749895
 
 
+def ignored_id(labels: Mapping[str, int | str]) -> int | None:
+    """Return the id that a dataset.json gives to voxels to be passed over, its ``ignore`` label.
+
+    Example:
+        >>> ignored_id({"background": 0, "liver": 1, "ignore": 2})
+        2
+    """
+    for key, value in labels.items():
+        name, number = (value, key) if str(key).isdigit() else (key, value)
+        if name == "ignore":
+            return int(number)
+    return None
+
+
 @dataclass(frozen=True)
 class LabelSet:
     """Names and ids of the organs of a label map; background is always 0.

@@ -62,13 +62,17 @@ def bootstrapped_ce(
     *,
     share: float,
 ) -> Tensor:
-    """Average cross entropy over the hardest ``share`` of the pixels of each sample."""
+    """Average cross entropy over the hardest ``share`` of the known pixels of each sample."""
     loss = F.cross_entropy(logits.float(), target, reduction="none", ignore_index=IGNORE_ID)
-    flat = loss.flatten(1)
+    known = target != IGNORE_ID
     if share >= 1:
-        return flat.mean()
-    keep = max(1, int(flat.shape[1] * share))
-    return flat.topk(keep, dim=1, sorted=False).values.mean()
+        return loss.sum() / known.sum().clamp(min=1)
+    hardest = [
+        one[seen].topk(max(1, int(seen.sum() * share)), sorted=False).values
+        for one, seen in zip(loss, known, strict=True)
+        if bool(seen.any())
+    ]
+    return torch.cat(hardest).mean() if hardest else loss.sum()
 
 
 def lovasz(

@@ -61,3 +61,57 @@ def phantoms() -> tuple[Phantom, ...]:
         make_phantom(np.random.default_rng(seed), shape=(16, 64, 64), spacing_mm=(10.0, 6.0, 6.0))
         for seed in range(4)
     )
+
+
+TRIAL_RECIPE = """
+name = "trial_{role}"
+role = "{role}"
+licence = "none"
+[input]
+windows = [[-125.0, 275.0], [0.0, 160.0], [90.0, 260.0]]
+spacing_mm = 6.0
+[organs]
+liver = 1
+spleen = 2
+aorta = 3
+{networks}
+[training]
+steps = 1
+[inference]
+{propagator}
+selector = "uniform"
+sample_every_mm = 10.0
+"""
+"""A recipe of the smallest networks; formatted by ``trial_models``."""
+
+
+@pytest.fixture(scope="session")
+def trial_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with recipes and random weights: ``trial_reference`` and ``trial_propagator``.
+
+    Both networks of the reference see organs nearly everywhere, as unlike as random is.
+    """
+    import torch
+
+    from slicekit.checkpoint import save_weights
+    from slicekit.inference.model import build_network
+    from slicekit.recipes import read_recipe
+
+    folder = tmp_path_factory.mktemp("trial_models")
+    kinds = {"reference": ("transunet", "deeplabv3plus"), "propagator": ("stcn",)}
+    for role, names in kinds.items():
+        file = folder / f"trial_{role}.toml"
+        carrier = 'propagator = "trial_propagator"' if role == "reference" else ""
+        networks = "".join(f'[[networks]]\nkind = "{kind}"\npreset = "tiny"\n' for kind in names)
+        file.write_text(TRIAL_RECIPE.format(role=role, networks=networks, propagator=carrier))
+        recipe = read_recipe(file)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = build_network(recipe)
+        if role == "reference":
+            with torch.no_grad():
+                for head in (network.a.head, network.b.network.segmentation_head[0]):
+                    head.weight *= 10
+                    head.bias[0] -= 1
+        save_weights(file.with_suffix(".safetensors"), network.state_dict(), recipe, card={})
+    return folder

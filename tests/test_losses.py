@@ -86,15 +86,14 @@ def test_the_share_of_hard_pixels_falls_linearly_between_start_and_end():
     assert share(45) == pytest.approx(0.575)
     assert all(share(step) >= share(step + 1) for step in range(100))
     assert hardest_share(5, start=5, end=5, final=0.3) == 1.0
-    assert hardest_share(6, start=5, end=5, final=0.3) == 0.3
+    assert hardest_share(6, start=5, end=5, final=0.3) == pytest.approx(0.3)
 
 
-def test_bootstrapping_over_all_pixels_is_the_plain_mean(case):
+def test_bootstrapping_over_all_pixels_is_the_plain_mean_over_the_known_ones(case):
     logits, target = case
-    target = target.where(target != IGNORE_ID, 0)
-    assert torch.equal(
+    torch.testing.assert_close(
         bootstrapped_ce(logits, target, share=1),
-        F.cross_entropy(logits, target, reduction="none").flatten(1).mean(),
+        F.cross_entropy(logits, target, ignore_index=IGNORE_ID),
     )
 
 
@@ -106,6 +105,15 @@ def test_bootstrapping_keeps_the_hardest_pixels_of_each_sample():
     assert float(bootstrapped_ce(logits, target, share=0.2)) == pytest.approx(wrong)
     # a share of less than one pixel is one pixel
     assert float(bootstrapped_ce(logits, target, share=0.01)) == pytest.approx(wrong)
+
+
+def test_unknown_pixels_take_no_part_in_the_share_of_the_hardest(case):
+    logits, target = case
+    padded = F.pad(logits, (0, 9, 0, 9)), F.pad(target, (0, 9, 0, 9), value=IGNORE_ID)
+    for share in (0.2, 0.5, 1.0):
+        torch.testing.assert_close(
+            bootstrapped_ce(*padded, share=share), bootstrapped_ce(logits, target, share=share)
+        )
 
 
 def test_pseudo_labels_are_the_likeliest_classes_and_carry_no_gradient(case):

@@ -189,5 +189,5 @@ def test_absent_files_and_folders_are_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{", "null", '{"name": 1}'])
 def test_headers_that_hold_no_recipe_are_refused(text):
-    with pytest.raises(RecipeError, match="^header: "):
+    with pytest.raises(RecipeError, match=r"^header: "):
         recipe_from_json(text, source="header")

@@ -15,7 +15,7 @@ from typing import Any
 
 from slicekit.checks import suggest
 from slicekit.errors import DatasetError, ReadError
-from slicekit.labels import LabelSet
+from slicekit.labels import LabelSet, ignored_id
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class Case:
     image: Path
     labels: Path | None
     """``None`` for an unlabelled scan."""
+    ignore_id: int | None = None
+    """Id of voxels that nobody could name, as dataset.json says under ``ignore``."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,9 @@ def find_cases(folder: str | Path) -> Dataset:
             f"{', '.join(stray[:5])}{' ...' if len(stray) > 5 else ''}; "
             f"the images are {', '.join(sorted(images)[:5])}{' ...' if len(images) > 5 else ''}"
         )
-    cases = tuple(Case(name, images[name], labels.get(name)) for name in sorted(images))
-    dataset = Dataset(
-        root, LabelSet.from_dataset(description["labels"]), cases, _read_splits(root, images)
-    )
+    organs, ignore = description["labels"], ignored_id(description["labels"])
+    cases = tuple(Case(name, images[name], labels.get(name), ignore) for name in sorted(images))
+    dataset = Dataset(root, LabelSet.from_dataset(organs), cases, _read_splits(root, images))
     log.info("%s", dataset)
     return dataset
 
@@ -139,6 +140,12 @@ def training_split(
     if both:
         raise DatasetError(
             f"held out and trained on at once: {', '.join(both)}; mend {dataset.folder}/splits.json"
+        )
+    twice = sorted({case.name for case in teach} & {case.name for case in free})
+    if twice:
+        raise DatasetError(
+            f"labelled and unlabelled at once: {', '.join(twice[:5])}; a run that is to do without "
+            f"their labels must not have them in its labelled group - mend the recipe's groups"
         )
     if not teach:
         raise DatasetError(f"no labelled case to learn from in {dataset}")

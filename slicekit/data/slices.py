@@ -11,6 +11,7 @@ import atexit
 import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +23,10 @@ from numpy.typing import NDArray
 
 from slicekit.data.cases import Case
 from slicekit.data.grid import InPlane
-from slicekit.errors import DatasetError, SlicekitError, WriteError
-from slicekit.io import read_labels, read_volume, with_gray_range
+from slicekit.data.intensity import as_expected
+from slicekit.data.scale import with_likely_spacing
+from slicekit.errors import DatasetError, DataWarning, SlicekitError, WriteError
+from slicekit.io import read_labels, read_volume
 from slicekit.io.atomic import why_not_written
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.recipes import InputRecipe
@@ -95,7 +98,21 @@ def cache_scan(
         steps[z] = np.rint(np.clip(unit, 0.0, 1.0) * STEPS).astype(np.int16)
         if masks is not None and labels is not None:
             masks[z] = grid.labels_to_model(labels.array[z])
+    if masks is not None and labels is not None:
+        _tell_vanished(name, labels, masks)
     return CachedScan(name, steps, masks, image.spacing_mm[0])
+
+
+def _tell_vanished(name: str, labels: Volume, masks: NDArray[np.uint8]) -> None:
+    """Warn about organs that the recipe's grid is too coarse for."""
+    gone = sorted(set(np.unique(labels.array).tolist()) - set(np.unique(masks).tolist()))
+    if gone:
+        warnings.warn(
+            f"{name}: the ids {gone} have no pixel left on the recipe's grid; they are too small "
+            "for its spacing, or lie outside of the body",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def read_case(case: Case, *, labels: LabelSet, recipe: InputRecipe) -> CachedScan:
@@ -107,11 +124,13 @@ def read_case(case: Case, *, labels: LabelSet, recipe: InputRecipe) -> CachedSca
         DatasetError: The labels hold an id that the recipe does not know.
     """
     image = read_volume(case.image)
-    if getattr(image.source, "gray_range", ...) is None:
-        image = with_gray_range(image, *recipe.three_windows[0].range_hu)
-    if case.labels is None:
+    truth = None if case.labels is None else read_labels(case.labels, like=image)
+    image = as_expected(image, recipe, name=str(case.image))
+    image = with_likely_spacing(image, recipe, name=str(case.image))
+    if truth is None:
         return cache_scan(case.name, image, None, recipe=recipe)
-    truth = read_labels(case.labels, like=image)
+    if case.ignore_id is not None:
+        truth = truth.with_array(np.where(truth.array == case.ignore_id, IGNORE_ID, truth.array))
     unknown = sorted(set(np.unique(truth.array).tolist()) - {0, IGNORE_ID, *labels.ids.values()})
     if unknown:
         raise DatasetError(

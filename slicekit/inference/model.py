@@ -39,15 +39,19 @@ class Model:
 
 
 def load_model(
-    name: str | Path = DEFAULT_MODEL, runtime: Runtime | None = None, *, propagator: bool = True
+    name: str | Path = DEFAULT_MODEL,
+    runtime: Runtime | None = None,
+    *,
+    propagator: bool | str | Path = True,
 ) -> Model:
     """Load a reference and the propagator that its recipe names.
 
     Args:
         name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
         runtime: Where it runs; decided automatically when ``None``.
-        propagator: Whether to load the propagator; without one the reference names every slice.
-            It is looked for beside a recipe or weights file first, then among those bundled.
+        propagator: ``True`` takes the one that the reference's recipe names, beside the
+            reference's file or bundled; a name or path takes that one; ``False`` takes none, and
+            the reference names every slice.
 
     Raises:
         RecipeError: No such model, or its recipe cannot be meant.
@@ -58,10 +62,10 @@ def load_model(
     if not isinstance(reference, Pair):
         raise CheckpointError(f"{name}: a reference is a pair of networks")
     digests = {recipe.name: digest}
-    other = recipe.inference.propagator if propagator else None
+    other = recipe.inference.propagator if propagator is True else propagator or None
     if other is None:
         return Model(recipe, reference, None, None, digests, runtime)
-    found = _find_propagator(other, name)
+    found = _find_propagator(str(other), name) if propagator is True else other
     carrier, its_recipe, digest = _load(found, runtime, role="propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
@@ -130,6 +134,8 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
             f"{propagator}.safetensors, nor bundled; put it there, or do without it "
             "(--no-propagation, propagator=False)"
         )
+    if endings.get(path.suffix):
+        log.warning("%s: its propagator %s is the bundled one", reference, propagator)
     return propagator
 
 

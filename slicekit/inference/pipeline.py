@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from slicekit.data.grid import InPlane
+from slicekit.data.intensity import as_expected
+from slicekit.data.scale import with_likely_spacing
 from slicekit.inference.evidence import Sample, summarise
 from slicekit.inference.guides import Guide, carried
-from slicekit.inference.intensity import as_expected
 from slicekit.inference.model import Model
 from slicekit.inference.propagate import propagate
 from slicekit.inference.resample import decide_on
-from slicekit.inference.scale import with_likely_spacing
 from slicekit.inference.selection import GuideChoice, SelectionSettings, select, selector_named
 from slicekit.inference.settings import PropagateSettings
 from slicekit.io import read_volume

@@ -39,6 +39,7 @@ __all__ = [
     "expect_writable",
     "read_labels",
     "read_volume",
+    "stored_slice",
     "with_gray_range",
     "write_labels",
     "write_volume",
@@ -199,6 +200,19 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     if not is_nifti_name(target):
         raise WriteError(target, "is no name for a volume; end it in .nii.gz or .nii")
     return write_nifti(target, volume)
+
+
+def stored_slice(volume: Volume, z: int) -> int:
+    """Return the number, from 0, that slice z has along its axis in the file it came from.
+
+    Files may run from head to foot while ``volume`` runs from foot to head; viewers count as the
+    file does.
+    """
+    if isinstance(volume.source, NiftiSource):
+        for inside, direction in volume.source.axes:
+            if inside == 0:
+                return z if direction > 0 else volume.shape[0] - 1 - z
+    return z
 
 
 def _is_slices(path: Path) -> bool:

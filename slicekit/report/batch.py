@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from slicekit.errors import ReadError, WriteError
+from slicekit.errors import FileError, ReadError, WriteError
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -26,6 +26,8 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
     try:
         inside = _scans_in(scan)
         into_folder = out is not None and out.is_dir() and not scan.is_dir()
+    except FileError:
+        raise
     except (OSError, ValueError) as fault:
         raise ReadError(scan, f"cannot be looked at ({fault}); check name and rights") from fault
     if not inside:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slicekit.data.intensity import from_gray
 from slicekit.errors import WriteError
-from slicekit.inference.intensity import from_gray
 from slicekit.inference.model import Model
 from slicekit.inference.pipeline import (
     Progress,
@@ -18,7 +18,13 @@ from slicekit.inference.pipeline import (
     expect_known,
     segment_volume,
 )
-from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
+from slicekit.io import (
+    expect_labels_name,
+    expect_writable,
+    read_volume,
+    stored_slice,
+    write_labels,
+)
 from slicekit.io.atomic import why_not_written, write_atomically
 from slicekit.report.batch import outputs_beside
 from slicekit.report.preview import write_preview
@@ -187,6 +193,7 @@ def _describe(
         "guides": [
             {
                 "z": guide.z,
+                "slice_in_file": stored_slice(done.labels, guide.z),
                 "organs": [names[number] for number in sorted(guide.organs)],
                 "absent": [names[number] for number in sorted(guide.absent)],
                 "reason": guide.reason,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from slicekit.errors import DatasetError, DataWarning, SlicekitError
-from slicekit.io import read_labels, read_volume
+from slicekit.io import read_labels
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.metrics import OrganMean, OrganScore, evaluate, mean_of, summarise
 from slicekit.report.pairs import Pair, first_of, pair_paths, prediction_names, truth_names
@@ -157,7 +157,7 @@ def evaluate_pair(pair: Pair, *, labels: LabelSet | None = None) -> CaseEvaluati
         GeometryError: They lie on different grids.
         ReadError: A file is damaged or is not a label map.
     """
-    truth = read_labels(pair.truth, like=read_volume(pair.truth))
+    truth = read_labels(pair.truth)
     pred = read_labels(pair.prediction, like=truth)
     theirs, their_source = truth_names(pair.truth)
     ours, our_source = prediction_names(pair.prediction)

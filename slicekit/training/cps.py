@@ -31,6 +31,7 @@ class TwoStream:
     slices: Tensor  # (n + m, 3, y, x) windows in [0, 1]
     position: Tensor  # (n + m,) share of the way from the lowest slice to the highest
     labels: Tensor  # (n, y, x) organ ids, IGNORE_ID where unknown
+    outside: Tensor  # (m, y, x) bool: pixels of the unlabelled slices that lie outside of them
 
 
 def ramp(progress: float, cps: CpsRecipe) -> float:
@@ -52,9 +53,11 @@ def cps_step(network: Pair, batch: TwoStream, *, progress: float, cps: CpsRecipe
     if weight == 0 or count == len(batch.slices):
         return StepResult(supervised, parts)
     free_a, free_b = a[count:], b[count:]
-    pseudo = ce_and_dice(free_a, pseudo_labels(free_b, confidence=cps.confidence)) + ce_and_dice(
-        free_b, pseudo_labels(free_a, confidence=cps.confidence)
+    of_a, of_b = (
+        pseudo_labels(free, confidence=cps.confidence).masked_fill(batch.outside, IGNORE_ID)
+        for free in (free_a, free_b)
     )
+    pseudo = ce_and_dice(free_a, of_b) + ce_and_dice(free_b, of_a)
     parts |= {"pseudo": pseudo.detach(), "weight": torch.tensor(weight)}
     return StepResult(supervised + weight * pseudo, parts)
 
@@ -85,6 +88,7 @@ class TwoStreamBatches:
         training = self.recipe.training
         rng = np.random.default_rng((training.seed, step))
         images, labels, positions = [], [], []
+        outside = [np.zeros((0, *training.crop), dtype=np.bool_)]
         for _ in range(training.batch):
             made = self.phantoms and rng.random() < training.phantom_share
             image, mask, position = self._draw(self.phantoms if made else self.labelled, rng)
@@ -92,8 +96,9 @@ class TwoStreamBatches:
             labels.append(mask)
             positions.append(position)
         for _ in range(training.batch_unlabelled if self.unlabelled else 0):
-            image, _, position = self._draw(self.unlabelled, rng, strength_is_weak=True)
+            image, mask, position = self._draw(self.unlabelled, rng, strength_is_weak=True)
             images.append(image)
+            outside.append(mask == IGNORE_ID)
             positions.append(position)
         low, high = self.recipe.input.range_hu
         channels = three_channels(
@@ -103,6 +108,7 @@ class TwoStreamBatches:
             torch.from_numpy(channels).contiguous(memory_format=torch.channels_last),
             torch.tensor(positions, dtype=torch.float32),
             torch.from_numpy(np.concatenate(labels).astype(np.int64)),
+            torch.from_numpy(np.concatenate(outside)),
         )
 
     def _draw(
@@ -116,7 +122,7 @@ class TwoStreamBatches:
         scan, z = draw_slice(scans, rng, balanced_share=0.0 if strength_is_weak else 0.5)
         image = unit_slices(scan.slices[z : z + 1])
         mask = (
-            np.full(image.shape, IGNORE_ID, np.uint8)
+            np.zeros(image.shape, np.uint8)
             if scan.labels is None
             else np.asarray(scan.labels[z : z + 1])
         )

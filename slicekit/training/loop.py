@@ -158,7 +158,7 @@ def _step(
     if not math.isfinite(float(norm)):
         raise SlicekitError(
             f"the gradient of step {step} is not finite (loss {float(result.loss.detach())}); "
-            "lower training.learning_rate or use --precision float32; the last state is kept"
+            "start anew in another --out, with a lower training.learning_rate or in float32"
         )
     state.optimiser.step()
     follow(state.average, state.network, decay=min(training.ema, (1 + step) / (10 + step)))

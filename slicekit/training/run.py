@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import logging
 import platform
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from slicekit.checkpoint import save_weights
 from slicekit.data.cases import Case, find_cases, training_split
-from slicekit.data.phantom import make_phantom
+from slicekit.data.phantom import PHANTOM_LABELS, make_phantom
 from slicekit.data.slices import CachedScan, cache_scan, cache_scans, read_case
-from slicekit.errors import DatasetError
+from slicekit.errors import DatasetError, DataWarning, RecipeError
 from slicekit.inference.model import build_network
 from slicekit.labels import LabelSet
 from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
 from slicekit.training.cps import TwoStreamBatches, cps_step
 from slicekit.training.evaluation import score_pair, score_propagator
-from slicekit.training.loop import fit
+from slicekit.training.loop import Batches, Method, fit
 from slicekit.training.propagator import ClipBatches, propagation_step
 
 log = logging.getLogger(__name__)
@@ -60,12 +63,65 @@ def train(
         Interrupted: A signal came; the state was saved first.
     """
     folder = Path(out)
-    training = recipe.training
     # seeded before the weights are drawn: the same recipe starts from the same network
-    torch.manual_seed(training.seed)
+    torch.manual_seed(recipe.training.seed)
     network = build_network(recipe)
-    dataset = find_cases(data)
-    _expect_same_organs(dataset.labels, recipe, where=Path(data))
+    material = _gather(recipe, Path(data), unlabelled)
+    method: Method
+    batches: Batches
+    score: Callable[..., dict[str, float]]
+    if recipe.role == "reference":
+        method, score = partial(cps_step, cps=recipe.training.cps), score_pair
+        batches = TwoStreamBatches(
+            material.labelled, phantoms=material.phantoms, unlabelled=material.free, recipe=recipe
+        )
+    else:
+        method = partial(propagation_step, clips=recipe.training.clips)
+        score = score_propagator
+        batches = ClipBatches(material.labelled, phantoms=material.phantoms, recipe=recipe)
+    evaluate = partial(score, scans=material.held_out, recipe=recipe, runtime=runtime)
+    average, scores = fit(
+        network,
+        method,
+        batches,
+        recipe=recipe,
+        out=folder,
+        runtime=runtime,
+        evaluate=evaluate if material.held_out else None,
+        progress=progress,
+    )
+    card = material.card() | {
+        "steps": recipe.training.steps,
+        "hardware": f"{platform.processor() or platform.machine()}, {runtime}",
+        "torch": torch.__version__,
+        "scores": scores,
+    }
+    weights = folder / f"{recipe.name}.safetensors"
+    sha256 = save_weights(weights, average.state_dict(), recipe, card=card)
+    log.info("wrote %s (sha256 of its tensors %s)", weights, sha256)
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """The scans of a run, by what they are for."""
+
+    labelled: tuple[CachedScan, ...]
+    held_out: tuple[CachedScan, ...]
+    free: tuple[CachedScan, ...]
+    phantoms: tuple[CachedScan, ...]
+
+    def card(self) -> dict[str, Any]:
+        """Name them for the model card."""
+        parts = {"trained_on": self.labelled, "unlabelled": self.free, "held_out": self.held_out}
+        names = {key: [scan.name for scan in scans] for key, scans in parts.items()}
+        return {**names, "phantoms": len(self.phantoms)}
+
+
+def _gather(recipe: Recipe, data: Path, unlabelled: Sequence[str | Path]) -> _Material:
+    """Find, read and cache what a run learns from and is scored on."""
+    training, dataset = recipe.training, find_cases(data)
+    _expect_same_organs(dataset.labels, recipe, where=data)
     teach, free, apart = training_split(
         dataset,
         labelled=training.labelled_group if dataset.splits else None,
@@ -75,6 +131,16 @@ def train(
     free = _without_labels(free, unlabelled, apart)
     if recipe.role == "propagator" or training.batch_unlabelled == 0:
         free = ()  # nobody would look at them
+    elif not free:
+        _warn(
+            "there is no scan without labels, so the two networks learn side by side and do not "
+            "teach one another; give some with --unlabelled, or set training.batch_unlabelled=0"
+        )
+    if not apart:
+        _warn(
+            f"no scan is held out, so nothing tells how well the model does; name a group "
+            f"{training.held_out_group or 'val'!r} in {data / 'splits.json'}"
+        )
     read = partial(read_case, labels=recipe.labels, recipe=recipe.input)
     cached = iter(
         cache_scans(
@@ -85,44 +151,12 @@ def train(
             budget_bytes=int(training.cache_gib * 2**30),
         )
     )
-    scans, held, loose = (tuple(islice(cached, len(part))) for part in (teach, apart, free))
-    phantoms = tuple(cached)
-    if recipe.role == "reference":
-        average, scores = fit(
-            network,
-            partial(cps_step, cps=training.cps),
-            TwoStreamBatches(scans, phantoms=phantoms, unlabelled=loose, recipe=recipe),
-            recipe=recipe,
-            out=folder,
-            runtime=runtime,
-            evaluate=partial(score_pair, scans=held, recipe=recipe, runtime=runtime),
-            progress=progress,
-        )
-    else:
-        average, scores = fit(
-            network,
-            partial(propagation_step, clips=training.clips),
-            ClipBatches(scans, phantoms=phantoms, recipe=recipe),
-            recipe=recipe,
-            out=folder,
-            runtime=runtime,
-            evaluate=partial(score_propagator, scans=held, recipe=recipe, runtime=runtime),
-            progress=progress,
-        )
-    card = {
-        "trained_on": [case.name for case in teach],
-        "unlabelled": [case.name for case in free],
-        "held_out": [case.name for case in apart],
-        "phantoms": training.phantoms,
-        "steps": training.steps,
-        "hardware": f"{platform.processor() or platform.machine()}, {runtime}",
-        "torch": torch.__version__,
-        "scores": scores,
-    }
-    weights = folder / f"{recipe.name}.safetensors"
-    sha256 = save_weights(weights, average.state_dict(), recipe, card=card)
-    log.info("wrote %s (sha256 of its tensors %s)", weights, sha256)
-    return weights
+    labelled, held, loose = (tuple(islice(cached, len(part))) for part in (teach, apart, free))
+    return _Material(labelled, held, loose, phantoms=tuple(cached))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DataWarning, stacklevel=3)
 
 
 def _without_labels(
@@ -141,9 +175,23 @@ def _without_labels(
 
 
 def _phantom(number: int, recipe: Recipe) -> CachedScan:
-    """Make one phantom."""
+    """Make one phantom, its organs numbered as the recipe numbers them.
+
+    Raises:
+        RecipeError: A phantom is a CT of thirteen organs and cannot stand for such scans.
+    """
+    strange = sorted(set(recipe.organs) - set(PHANTOM_LABELS.names))
+    if recipe.input.modality != "CT" or strange:
+        raise RecipeError(
+            f"{recipe.name}: phantoms are CTs with {', '.join(PHANTOM_LABELS.names)}; set "
+            f"training.phantoms = 0 for {recipe.input.modality} of {', '.join(recipe.organs)}"
+        )
     made = make_phantom(np.random.default_rng((_PHANTOM_SEED, number)))
-    return cache_scan(f"phantom {number}", made.image, made.labels, recipe=recipe.input)
+    table = np.zeros(len(PHANTOM_LABELS) + 1, dtype=np.uint8)
+    for organ, place in PHANTOM_LABELS.ids.items():
+        table[place] = recipe.organs.get(organ, 0)
+    labels = made.labels.with_array(table[made.labels.array])
+    return cache_scan(f"phantom {number}", made.image, labels, recipe=recipe.input)
 
 
 def _expect_same_organs(labels: LabelSet, recipe: Recipe, *, where: Path) -> None:

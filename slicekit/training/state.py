@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,13 @@ from slicekit.runtime import Runtime
 log = logging.getLogger(__name__)
 
 _NAMED = 8
+
+
+_HARMLESS = re.compile(
+    r"(about|licence|scores|weights|inference)\b"
+    r"|training\.(cache_gib|checkpoint_every|evaluate_every)$"
+)
+"""Keys of a recipe that may change while a run goes on: they do not change its weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +134,10 @@ def _expect_recipe(theirs: str, recipe: Recipe, *, path: Path) -> None:
             f"{path}: belongs to a recipe that this version cannot read; choose another --out "
             f"({fault})"
         ) from fault
-    before, now = _flat(other.model_dump()), _flat(recipe.model_dump())
+    before, now = (
+        {key: value for key, value in _flat(one.model_dump()).items() if not _HARMLESS.match(key)}
+        for one in (other, recipe)
+    )
     changes = [
         f"{key} {before.get(key)!r} -> {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicekit.errors import GeometryError, LabelError, ReadError
-from slicekit.io import read_labels, read_volume, write_labels
+from slicekit.io import read_labels, read_volume, stored_slice, write_labels
 from slicekit.volume import Volume
 
 MakeNifti = Callable[..., Path]
@@ -251,3 +251,13 @@ def test_refused_label_maps_name_the_file(make_nifti: MakeNifti, voxels: np.ndar
     path = make_nifti(ones.astype(np.uint8)[1:], name="short.nii.gz")
     with pytest.raises(GeometryError, match=r"short\.nii\.gz is \(5, 6, 6\)"):
         read_labels(path, like=volume)
+
+
+@pytest.mark.parametrize("step", [2.0, -2.0])
+def test_stored_slice_counts_as_the_file_does(tmp_path: Path, step: float) -> None:
+    stored = np.zeros((4, 5, 6), dtype=np.int16) + np.arange(6, dtype=np.int16)
+    file = tmp_path / "scan.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(stored, np.diag([1.0, 1.0, step, 1.0])), file)
+    volume = read_volume(file)
+    for z in range(6):
+        assert volume.array[z, 0, 0] == stored_slice(volume, z)

@@ -11,6 +11,7 @@ from slicekit.errors import DataWarning, ReadError
 from slicekit.io import FolderSource, with_gray_range
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
+from slicekit.windows import percentile_window
 
 _AIR_OR_FAT_HU = -50.0
 _WHITE = 255.0
@@ -19,8 +20,9 @@ _WHITE = 255.0
 def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -> Volume:
     """Return a scan whose intensities are in the recipe's unit, as far as that can be known.
 
-    Pictures without a unit are taken to show the recipe's first window. Other volumes are used
-    as they are; a warning says when they cannot be HU.
+    Pictures without a unit are taken to show the recipe's first window. Other CTs are used as
+    they are; a warning says when they cannot be HU. MR has no unit: 0.5 % of its voxels become
+    0 and 0.5 % become 1, and the recipe's windows are ranges between.
 
     Args:
         image: The scan as it was read.
@@ -30,8 +32,8 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
     Warns:
         DataWarning: A window was assumed, or the values cannot be HU.
     """
-    if recipe.modality != "CT":
-        return image
+    if recipe.modality == "MR":
+        return image.with_array(percentile_window(image.array).apply(image.array))
     if image.source is not None and getattr(image.source, "gray_range", ...) is None:
         low, high = recipe.three_windows[0].range_hu
         warnings.warn(

@@ -1,22 +1,14 @@
-"""Recipes: one TOML file says what a model is.
-
-A recipe names the organs, the windows, the grid, the networks, how they are trained and how
-they are used. It is copied whole into the header of the weights it describes, so a weights
-file alone is enough to predict. Unknown and misspelt keys are refused with a suggestion.
-"""
+"""The tables of a recipe: every key, its unit and its default."""
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slicekit.checks import suggest
-from slicekit.errors import LabelError, RecipeError
+from slicekit.errors import LabelError
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.windows import PRESETS, Window
 
@@ -53,9 +45,9 @@ class InputRecipe(Section):
     """What a slice looks like to the networks."""
 
     modality: Literal["CT", "MR"] = "CT"
-    """CT intensities are HU; MR has no unit."""
+    """CT intensities are HU. MR has no unit: 0 and 1 are two percentiles of the volume."""
     windows: str | tuple[tuple[float, float], ...]
-    """A preset's name, or three ``[low, high]`` ranges in HU: the three channels."""
+    """A preset's name, or three ``[low, high]`` ranges in HU (MR: in [0, 1]): the channels."""
     spacing_mm: Positive
     """In-plane pixel size at which the networks work."""
     body_above_hu: float | None = -100.0
@@ -76,6 +68,15 @@ class InputRecipe(Section):
 
     @model_validator(mode="after")
     def _check_windows(self) -> InputRecipe:
+        if self.modality == "MR":
+            ranges = () if isinstance(self.windows, str) else self.windows
+            body = self.body_above_hu
+            if not ranges or any(not 0 <= edge <= 1 for pair in ranges for edge in pair):
+                raise ValueError(
+                    f"MR has no HU: wanted three [low, high] ranges in [0, 1], got {self.windows}"
+                )
+            if body is not None and not 0 <= body <= 1:
+                raise ValueError(f"MR has no HU: body_above_hu must be in [0, 1], got {body}")
         if isinstance(self.windows, str):
             if self.windows not in PRESETS:
                 hint = suggest(self.windows, PRESETS)
@@ -247,102 +248,3 @@ class Recipe(Section):
     def to_json(self) -> str:
         """Write the recipe as one line of JSON, for the header of a weights file."""
         return self.model_dump_json()
-
-
-def parse_recipe(values: Mapping[str, Any], *, source: str) -> Recipe:
-    """Check a table of values and make a recipe of it.
-
-    Args:
-        values: What a TOML or JSON file holds.
-        source: Where it came from; opens every error message.
-
-    Raises:
-        RecipeError: A key is unknown (the likely one is suggested) or a value cannot be meant.
-    """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as fault:
-        lines = [_explain(dict(entry)) for entry in fault.errors()]
-        raise RecipeError(f"{source}: " + "; ".join(lines)) from fault
-    except RecursionError as fault:
-        raise RecipeError(f"{source}: its values are nested too deeply") from fault
-
-
-def read_recipe(path: str | Path, *, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from a TOML file and change some of its values.
-
-    Args:
-        path: The TOML file.
-        changes: ``KEY=VALUE`` with dotted keys and TOML values, such as
-            ``"training.steps=200"``.
-
-    Raises:
-        RecipeError: The file is missing or not TOML, or the recipe cannot be meant.
-    """
-    file = Path(path)
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise RecipeError(f"{file}: cannot be read ({fault.strerror})") from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise RecipeError(f"{file}: is not TOML ({fault})") from fault
-    for change in changes:
-        _change(values, change)
-    return parse_recipe(values, source=str(file))
-
-
-def recipe_from_json(text: str, *, source: str) -> Recipe:
-    """Read a recipe from the header of a weights file.
-
-    Raises:
-        RecipeError: It is not JSON, or the recipe cannot be meant.
-    """
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as fault:
-        raise RecipeError(f"{source}: its recipe is not JSON ({fault})") from fault
-    return parse_recipe(values, source=source)
-
-
-def _change(values: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(f"--set wants KEY=VALUE, such as training.steps=200, got {change!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        value = text
-    *path, last = key.strip().split(".")
-    table: Any = values
-    for word in path:
-        table = table.setdefault(word, {}) if isinstance(table, dict) else None
-    if not isinstance(table, dict):
-        raise RecipeError(f"--set {change}: {'.'.join(path)} is not a table of the recipe")
-    table[last] = value
-
-
-def _explain(entry: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in entry["loc"]) or "recipe"
-    if entry["type"] == "extra_forbidden":
-        *path, word = entry["loc"]
-        section = _section(path)
-        return f"unknown key {where!r}; {suggest(str(word), section.model_fields)}"
-    if entry["type"] == "missing":
-        return f"the key {where!r} is missing"
-    if entry["type"] == "value_error":
-        return f"{where}: {entry['ctx']['error']}"
-    return f"{where}: {entry['msg']} (got {entry['input']!r})"[:400]
-
-
-def _section(path: Sequence[str | int]) -> type[Section]:
-    """Follow a path of keys to the table it names."""
-    section: type[Section] = Recipe
-    for word in path:
-        if isinstance(word, int):
-            continue
-        inner = section.model_fields[str(word)].annotation
-        candidates = [inner, *getattr(inner, "__args__", ())]
-        section = next(
-            (c for c in candidates if isinstance(c, type) and issubclass(c, Section)), section
-        )
-    return section

@@ -1,0 +1,34 @@
+"""Recipes: one TOML file says what a model is.
+
+A recipe names the organs, the windows, the grid, the networks, how they are trained and how
+they are used. It is copied whole into the header of the weights it describes, so a weights
+file alone is enough to predict. Unknown and misspelt keys are refused with a suggestion.
+"""
+
+from __future__ import annotations
+
+from slicekit.recipes.reading import parse_recipe, read_recipe, recipe_from_json
+from slicekit.recipes.tables import (
+    ClipRecipe,
+    CpsRecipe,
+    InferenceRecipe,
+    InputRecipe,
+    NetworkRecipe,
+    Recipe,
+    TrainingRecipe,
+    WeightsRecipe,
+)
+
+__all__ = [
+    "ClipRecipe",
+    "CpsRecipe",
+    "InferenceRecipe",
+    "InputRecipe",
+    "NetworkRecipe",
+    "Recipe",
+    "TrainingRecipe",
+    "WeightsRecipe",
+    "parse_recipe",
+    "read_recipe",
+    "recipe_from_json",
+]

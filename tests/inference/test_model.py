@@ -1,0 +1,204 @@
+"""Models are found by name, recipe or weights file, and refused when they are not what they say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from slicekit.checkpoint import load_weights
+from slicekit.errors import CheckpointError, RecipeError
+from slicekit.inference import model as module
+from slicekit.inference.model import Model, build_network, load_model
+from slicekit.networks import STCN, Pair
+from slicekit.runtime import Runtime
+
+REFERENCE, PROPAGATOR = "trial_reference", "trial_propagator"
+
+
+@pytest.fixture
+def folder(trial_models: Path, tmp_path: Path) -> Path:
+    """A copy of the models that a test may change."""
+    return Path(shutil.copytree(trial_models, tmp_path / "models"))
+
+
+def change(recipe: Path, old: str, new: str) -> Path:
+    text = recipe.read_text()
+    assert old in text
+    recipe.write_text(text.replace(old, new))
+    return recipe
+
+
+def bundle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder stand for the bundled models and weights."""
+    monkeypatch.setattr(module, "bundled", lambda kind: folder)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        name: load_weights(folder / f"{name}.safetensors").sha256
+        for name in (REFERENCE, PROPAGATOR)
+    }
+
+
+@pytest.mark.parametrize("ending", ["", ".toml", ".safetensors"])
+def test_name_recipe_and_weights_mean_the_same_model(
+    ending: str, folder: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not ending:
+        bundle(folder, monkeypatch)
+    model = load_model(folder / f"{REFERENCE}{ending}" if ending else REFERENCE, runtime)
+    assert isinstance(model.reference, Pair)
+    assert isinstance(model.propagator, STCN)
+    assert (model.recipe.name, model.propagator_recipe.name) == (REFERENCE, PROPAGATOR)
+    assert model.sha256 == digests(folder)
+    assert not model.reference.training
+    assert not model.propagator.training
+    stored = load_weights(folder / f"{REFERENCE}.safetensors").state
+    assert torch.equal(model.reference.state_dict()["a.head.bias"], stored["a.head.bias"])
+
+
+def test_runtime_is_picked_where_none_is_given(folder: Path) -> None:
+    threads = torch.get_num_threads()
+    try:
+        assert load_model(folder / f"{REFERENCE}.toml", propagator=False).runtime.threads >= 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_without_propagator_none_is_looked_for(folder: Path, runtime: Runtime) -> None:
+    (folder / f"{PROPAGATOR}.safetensors").unlink()
+    (folder / f"{PROPAGATOR}.toml").unlink()
+    model = load_model(folder / f"{REFERENCE}.toml", runtime, propagator=False)
+    assert (model.propagator, model.propagator_recipe) == (None, None)
+    assert model.sha256.keys() == {REFERENCE}
+
+
+def test_unknown_name_suggests_the_likely_one(
+    folder: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle(folder, monkeypatch)
+    with pytest.raises(RecipeError, match=r"'trial_refrence'; did you mean 'trial_reference'\?"):
+        load_model("trial_refrence", runtime)
+
+
+def test_missing_weights_say_where_and_what_to_do(folder: Path, runtime: Runtime) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors: there is no such .*ct_abdom"):
+        load_model(folder / "nowhere.safetensors", runtime)
+    (folder / f"{REFERENCE}.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"train\.py models/trial_reference\.toml"):
+        load_model(folder / f"{REFERENCE}.toml", runtime)
+    with pytest.raises(RecipeError, match=r"gone\.toml: cannot be read"):
+        load_model(folder / "gone.toml", runtime)
+
+
+def test_pickled_checkpoints_are_never_opened(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"state": torch.zeros(3)}, tmp_path / "best.pt")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(CheckpointError, match=r"best\.pt: is a pickled or zipped checkpoint"):
+        load_model(tmp_path / "best.pt", runtime)
+
+
+def test_weights_of_another_recipe_are_refused_with_the_difference(
+    folder: Path, runtime: Runtime
+) -> None:
+    recipe = change(folder / f"{REFERENCE}.toml", "spacing_mm = 6.0", "spacing_mm = 3.5")
+    change(recipe, "aorta = 3", "pancreas = 3")
+    with pytest.raises(CheckpointError) as caught:
+        load_model(recipe, runtime)
+    text = str(caught.value)
+    assert "input.spacing_mm is 6.0 there, 3.5 here" in text
+    assert "organs.pancreas is absent there, 3 here" in text
+    assert "organs.aorta is 3 there, absent here" in text
+    assert "liver" not in text
+
+
+def test_how_a_model_is_used_may_differ_from_its_weights(folder: Path, runtime: Runtime) -> None:
+    recipe = change(folder / f"{REFERENCE}.toml", "every_mm = 10.0", "every_mm = 25.0")
+    assert load_model(recipe, runtime).recipe.inference.sample_every_mm == 25.0
+
+
+def test_digest_in_the_recipe_is_checked(folder: Path, runtime: Runtime) -> None:
+    recipe, right = folder / f"{REFERENCE}.toml", digests(folder)[REFERENCE]
+    text = recipe.read_text()
+    weights = f'[weights]\nfile = "{REFERENCE}.safetensors"\nsha256 = "{{}}"\n'
+    recipe.write_text(text + weights.format(right))
+    assert load_model(recipe, runtime).sha256[REFERENCE] == right
+    recipe.write_text(text + weights.format("0" * 64))
+    with pytest.raises(CheckpointError, match=rf"{right[:12]}.*asks for 000000000000"):
+        load_model(recipe, runtime)
+
+
+def test_propagator_beside_the_weights_goes_before_the_bundled_one(
+    folder: Path, tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle(Path(shutil.copytree(folder, tmp_path / "bundled")), monkeypatch)
+    (folder / f"{PROPAGATOR}.safetensors").unlink()
+    (folder / f"{PROPAGATOR}.toml").unlink()
+    weights = folder / f"{REFERENCE}.safetensors"
+    assert isinstance(load_model(weights, runtime).propagator, STCN)
+    (folder / f"{PROPAGATOR}.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(CheckpointError, match=str(folder)):
+        load_model(weights, runtime)
+
+
+def test_missing_propagator_is_asked_for(folder: Path, runtime: Runtime) -> None:
+    (folder / f"{PROPAGATOR}.safetensors").unlink()
+    (folder / f"{PROPAGATOR}.toml").unlink()
+    with pytest.raises(RecipeError, match=r"beside it, as trial_propagator\.safetensors, nor bun"):
+        load_model(folder / f"{REFERENCE}.safetensors", runtime)
+
+
+def test_propagator_that_sees_slices_differently_is_refused(
+    trial_models: Path, folder: Path, runtime: Runtime
+) -> None:
+    from slicekit.checkpoint import save_weights
+    from slicekit.recipes import read_recipe
+
+    other = read_recipe(trial_models / f"{PROPAGATOR}.toml", changes=["input.spacing_mm=2.5"])
+    network = build_network(other)
+    save_weights(folder / f"{PROPAGATOR}.safetensors", network.state_dict(), other, card={})
+    with pytest.raises(RecipeError, match=r"differently: input\.spacing_mm is 2\.5 there, 6\.0"):
+        load_model(folder / f"{REFERENCE}.safetensors", runtime)
+
+
+def test_role_must_fit(folder: Path, runtime: Runtime) -> None:
+    with pytest.raises(RecipeError, match="is a propagator, wanted a reference"):
+        load_model(folder / f"{PROPAGATOR}.toml", runtime)
+    change(folder / f"{REFERENCE}.toml", f'"{PROPAGATOR}"', f'"{REFERENCE}"')
+    with pytest.raises(RecipeError, match="is a reference, wanted a propagator"):
+        load_model(folder / f"{REFERENCE}.toml", runtime)
+
+
+def test_models_load_beside_packages_of_the_user_with_common_names(
+    trial_models: Path, tmp_path: Path
+) -> None:
+    """Weights name no module, so a ``models`` of the user cannot be taken for one of ours."""
+    for name in ("models", "utils", "networks"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong package')\n")
+    code = "import sys, slicekit; print(slicekit.load_model(sys.argv[1]).recipe.name)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, trial_models / f"{REFERENCE}.safetensors"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, REFERENCE), done.stderr
+
+
+def test_a_model_is_a_value(trial_models: Path, runtime: Runtime) -> None:
+    model = load_model(trial_models / f"{REFERENCE}.toml", runtime, propagator=False)
+    assert isinstance(model, Model)
+    with pytest.raises(AttributeError):
+        model.recipe = None  # type: ignore[misc]
