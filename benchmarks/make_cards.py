@@ -18,7 +18,8 @@ Made by `make numbers` from the headers of the files and from `benchmarks/result
 
 **Research use only, not commercial, not a medical device.** The networks learnt from scans of the
 BTCV/Synapse challenge (Landman et al., syn3193805), which asks users to register and whose terms
-apply; the scans themselves are not here. What a handful of scans from one hospital can teach is
+apply; the scans themselves are not here. Unlabelled slices came from LiTS (Bilic et al.) and AMOS
+(Ji et al., CC BY 4.0). What a handful of scans from one hospital can teach is
 little: expect errors on children, after surgery, without contrast, on low-dose and on other body
 regions. Never use the result for diagnosis or treatment.
 """

@@ -67,7 +67,8 @@ def propagate(
     Memory: of one gap the probabilities of the organs of its left guide, organs x slices x y x x
     x 2 bytes, at a coarser grid where that exceeds a quarter of ``budget_bytes``; with the memory
     bank and the kept features never more than ``budget_bytes``. Besides that one slice's working
-    set: features, ``objects_at_once`` decoded objects, about 20 bytes a pixel and organ.
+    set (features, ``objects_at_once`` decoded objects, about 20 bytes a pixel and organ), the
+    guides' labels, and 2 bytes a pixel for every organ that a guide left open.
 
     Args:
         frame: Gives the windows of slice z, ``(3, y, x)`` float32 in ``[0, 1]``; called again

@@ -112,7 +112,7 @@ class ClipRecipe(Section):
     gap_mm: tuple[Positive, Positive] = (2.0, 25.0)
     """Smallest and largest distance between neighbouring slices of a clip."""
     ending_share: Share = 0.2
-    """Share of clips in which an organ of the first slice ends."""
+    """Share of clips placed so that an organ of the first slice ends before the last one."""
     degrade_share: Share = 0.5
     """Share of clips whose first mask is eroded, dilated or shifted, as guides are imperfect."""
     hardest: tuple[Share, Share, Share] = (0.3, 0.8, 0.25)
@@ -212,7 +212,7 @@ class Recipe(Section):
     inference: InferenceRecipe = InferenceRecipe()
     weights: WeightsRecipe | None = None
     scores: dict[str, float] = {}
-    """Mean DSC of the last checkpoint on held-out cases, by organ."""
+    """Mean DSC of the whole pipeline with these weights on held-out scans, by organ."""
 
     @property
     def labels(self) -> LabelSet:

@@ -68,7 +68,7 @@ def test_labels_sidecar_statistics_and_picture_are_written(
     assert side["licence"] == "none"
     stages = {"read", "prepare", "reference", "select", "propagate", "write", "report"}
     assert side["seconds"].keys() == files.seconds.keys() == stages
-    assert {"z", "organs", "absent", "reason"} == side["guides"][0].keys()
+    assert {"z", "organs", "absent", "reason"} <= side["guides"][0].keys()
     assert [guide["z"] for guide in side["guides"]] == sorted(g["z"] for g in side["guides"])
     with Image.open(files.preview) as picture:
         assert min(picture.size) > 200
@@ -182,7 +182,7 @@ def test_gray_values_get_their_hu_before_anything_is_measured(
     model: Model, phantoms: Any, tmp_path: Path
 ) -> None:
     image = phantoms[1].image
-    gray = np.rint((np.clip(image.array, -125, 275) + 125) * 255 / 400).astype(np.uint8)
+    gray = np.rint((np.clip(image.array, -125, 275) + 125.0) * 255 / 400).astype(np.uint8)
     scan = write_volume(tmp_path / "gray.nii.gz", image.with_array(gray))
     with pytest.warns(DataWarning, match="values from 0 to 255 cannot be HU.*--gray-range"):
         segment_file(scan, tmp_path / "doubtful.nii.gz", model)

@@ -123,7 +123,7 @@ def test_case_33_a_state_of_an_unknown_version_is_refused(saved, runtime):
     stored = retrieve(path)
     values = json.loads(recipe.to_json()) | {"teacher": 1}
     store(path, stored.tensors, {**stored.header, "recipe": json.dumps(values)})
-    with pytest.raises(CheckpointError, match="cannot read.*unknown key 'teacher'"):
+    with pytest.raises(CheckpointError, match=r"cannot read.*unknown key 'teacher'"):
         read_state(path, fresh(), recipe=recipe, runtime=runtime)
 
 

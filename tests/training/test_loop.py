@@ -1,0 +1,196 @@
+"""The loop follows its schedule, writes what it did, and stops cleanly when it must."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slicekit.checkpoint import retrieve
+from slicekit.errors import BudgetError, DatasetError, SlicekitError, WriteError
+from slicekit.training.interrupt import Interrupted
+from slicekit.training.loop import Journal, StepResult, fit, learning_rate
+
+
+@dataclass(frozen=True)
+class Points:
+    """A batch."""
+
+    places: Tensor  # (n, 2)
+
+
+def batches(step):
+    return Points(torch.rand(8, 2, generator=torch.Generator().manual_seed(step)))
+
+
+def to_zero(network, batch, *, progress):
+    """Drives a network's answers to zero; dropout needs the step's own randomness."""
+    answers = nn.functional.dropout(network(batch.places), 0.3)
+    return StepResult(answers.square().mean(), {"progress": torch.tensor(progress)})
+
+
+def line_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+
+
+@pytest.fixture
+def run(tmp_path, make_recipe, runtime):
+    """Fit the smallest network; keywords go to the recipe or to ``fit``."""
+
+    def start(
+        *, method=to_zero, batches=batches, out="run", evaluate=None, progress=None, **training
+    ):
+        return fit(
+            line_network(),
+            method,
+            batches,
+            recipe=make_recipe(**{"learning_rate": 0.1, **training}),
+            out=tmp_path / out,
+            runtime=runtime,
+            evaluate=evaluate,
+            progress=progress,
+        )
+
+    return start
+
+
+def lines(folder, kind="step"):
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [entry for entry in entries if entry["kind"] == kind]
+
+
+def test_the_rate_climbs_then_falls_to_one_percent(make_recipe):
+    training = make_recipe(steps=1000, learning_rate=2.0, warmup_share=0.1).training
+    rates = [learning_rate(step, training) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.02)
+    assert rates[99] == rates[100] == max(rates) == 2.0
+    assert rates[550] == pytest.approx(2.0 * (0.01 + 0.99 / 2))
+    assert rates[1000] == pytest.approx(0.02)
+    assert all(a < b for a, b in zip(rates[:99], rates[1:100], strict=True))
+    assert all(a > b for a, b in zip(rates[100:-1], rates[101:], strict=True))
+
+
+def test_a_run_of_one_step_has_a_rate(make_recipe):
+    training = make_recipe(steps=1, warmup_share=0, learning_rate=2.0).training
+    assert learning_rate(0, training) == 2.0
+
+
+def test_training_learns_and_gives_back_the_average_and_its_scores(run, tmp_path):
+    seen, told = [], []
+
+    def evaluate(network):
+        seen.append(network.training)
+        assert torch.is_inference_mode_enabled()
+        return {"dsc": len(seen) / 10, "liver": float("nan")}
+
+    average, scores = run(
+        steps=60, evaluate_every=25, evaluate=evaluate, progress=lambda *step: told.append(step)
+    )
+    assert seen == [False] * 3
+    assert scores["dsc"] == 0.3
+    assert told == [(step, 60) for step in range(1, 61)]
+    steps = lines(tmp_path / "run")
+    assert [entry["step"] for entry in steps] == [25, 50, 60]
+    assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
+    assert steps[-1]["progress"] == pytest.approx(59 / 60)
+    assert steps[-1]["left_s"] == 0
+    scored = lines(tmp_path / "run", "evaluation")
+    assert [(entry["step"], entry["dsc"], entry["liver"]) for entry in scored] == [
+        (25, 0.1, None),
+        (50, 0.2, None),
+        (60, 0.3, None),
+    ]
+    stored = retrieve(tmp_path / "run" / "state.safetensors")
+    for name, tensor in average.state_dict().items():
+        assert torch.equal(stored.tensors[f"average.{name}"], tensor)
+
+
+def test_a_finished_run_is_not_trained_again(run, tmp_path):
+    first, scores = run(evaluate=lambda _: {"dsc": 0.5})
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+
+    def never(*_args, **_options):
+        raise AssertionError
+
+    again, same_scores = run(method=never, evaluate=never)
+    assert same_scores == scores
+    assert all(map(torch.equal, first.state_dict().values(), again.state_dict().values()))
+    assert (tmp_path / "run" / "log.jsonl").read_text() == log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_state_of_that_very_step(run, tmp_path, number):
+    def stop(done, _steps):
+        if done == 4:
+            signal.raise_signal(number)
+
+    with pytest.raises(Interrupted, match="stopped at step 4 of 9") as caught:
+        run(steps=9, checkpoint_every=100, progress=stop)
+    assert caught.value.signal == number
+    facts = json.loads(retrieve(tmp_path / "run" / "state.safetensors").header["run"])
+    assert facts["step"] == 4
+
+
+def test_a_signal_in_the_last_step_finds_the_run_done(run):
+    def stop(done, steps):
+        if done == steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    average, _ = run(progress=stop)
+    assert not average.training
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_last_state(run, tmp_path):
+    def diverge(network, batch, *, progress):
+        scale = float("inf") if progress > 0.6 else 1.0
+        return StepResult(network(batch.places).square().mean() * scale)
+
+    with pytest.raises(SlicekitError, match=r"gradient of step 4 is not finite.*learning_rate"):
+        run(method=diverge)
+    stored = retrieve(tmp_path / "run" / "state.safetensors")
+    assert json.loads(stored.header["run"])["step"] == 3
+    assert all(torch.isfinite(tensor).all() for tensor in stored.tensors.values())
+
+
+def test_a_batch_that_cannot_be_made_is_named_by_its_step(run):
+    def broken(step):
+        if step == 2:
+            raise IndexError("slice 99 of phantom 1")
+        return batches(step)
+
+    with pytest.raises(
+        DatasetError, match=r"batch of step 2 .*IndexError\('slice 99 of phantom 1'"
+    ):
+        run(batches=broken)
+
+    def short(step):
+        raise BudgetError("too little")
+
+    with pytest.raises(BudgetError, match="too little"):
+        run(batches=short, out="other")
+
+
+def test_the_journal_drops_what_the_run_does_again_and_broken_lines(tmp_path):
+    path = tmp_path / "deep" / "log.jsonl"
+    journal = Journal(path, keep_to=0)
+    for step in (25, 50, 75):
+        journal.write(step, {"loss": step / 100})
+    with path.open("a") as log:
+        log.write('[1]\n{"kind": "x"}\n{"step": 80, "kind": "st')
+    Journal(path, keep_to=50).write(75, {"loss": 9.0, "norm": float("inf")})
+    entries = lines(path.parent)
+    assert [(entry["step"], entry["loss"]) for entry in entries] == [(25, 0.25), (50, 0.5), (75, 9)]
+    assert entries[-1]["norm"] is None
+    assert [file.name for file in path.parent.iterdir()] == ["log.jsonl"]
+
+
+def test_a_full_disk_is_a_write_error_of_the_journal(tmp_path):
+    journal = Journal(tmp_path / "log.jsonl", keep_to=0)
+    journal.path = type(journal.path)("/dev/full")
+    with pytest.raises(WriteError, match=r"/dev/full: .*No space left"):
+        journal.write(1, {"loss": 0.5})
