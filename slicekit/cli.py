@@ -65,9 +65,7 @@ def segment(
         list[str] | None, typer.Option(help="Only these organs; several may follow.")
     ] = None,
     selector: Annotated[str | None, typer.Option(help="How guide slices are chosen.")] = None,
-    propagator: Annotated[
-        str | None, typer.Option(help="Another propagator: model name, recipe or weights.")
-    ] = None,
+    propagator: Annotated[str | None, typer.Option(help="Another one, as for --model.")] = None,
     propagation: Annotated[
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,
@@ -85,9 +83,11 @@ def segment(
     overwrite: Overwrite = False,
 ) -> None:
     """Segment a scan, or every scan of a folder."""
+    from slicekit.report.batch import plan_outputs
+
+    pairs = plan_outputs(scan, out)  # a misspelt path is told before torch is imported
     from slicekit.inference.model import load_model
     from slicekit.inference.pipeline import expect_known
-    from slicekit.report.batch import plan_outputs
     from slicekit.report.case import SegmentOptions
     from slicekit.runtime import pick_runtime
 
@@ -100,7 +100,6 @@ def segment(
         volume_index=volume,
         spacing_mm=spacing,
     )
-    pairs = plan_outputs(scan, out)
     runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
     expect_known(loaded, organs=options.organs, selector=options.selector)
@@ -264,9 +263,8 @@ def _spread(words: Sequence[str]) -> list[str]:
 
 def _run(words: Sequence[str], *, name: str) -> None:
     """Run a command line and end the process with its exit code."""
-    level = logging.INFO if _errors.is_terminal else logging.WARNING
-    if words[:1] == ["train"]:
-        level = logging.INFO
+    chatty = _errors.is_terminal or words[:1] == ["train"]
+    level = logging.INFO if chatty else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     warnings.simplefilter("always", DataWarning)
     warnings.showwarning = _show_warning

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -115,3 +118,55 @@ def trial_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     head.bias[0] -= 1
         save_weights(file.with_suffix(".safetensors"), network.state_dict(), recipe, card={})
     return folder
+
+
+class Done(NamedTuple):
+    """What a command left on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def door(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Done]]:
+    """Run a command line in this process: the name of a door, then words.
+
+    What a door changes in the process is put back.
+    """
+    import torch
+
+    from slicekit import cli
+
+    doors = {"slicekit": cli.main, "infer.py": cli.infer_door, "train.py": cli.train_door}
+    threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(name: str, *words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        capsys.readouterr()
+        with warnings.catch_warnings(), pytest.raises(SystemExit) as done:
+            doors[name]()
+        return Done(int(done.value.code or 0), *capsys.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def scans(phantoms: tuple[Phantom, ...], tmp_path: Path) -> Path:
+    """A folder of two scans, a.nii.gz and b.nii.gz."""
+    from slicekit.io import write_volume
+
+    for name, made in zip("ab", phantoms, strict=False):
+        write_volume(tmp_path / "scans" / f"{name}.nii.gz", made.image)
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def using(trial_models: Path) -> tuple[str, ...]:
+    """The options of a command line that choose the trial models."""
+    return ("--model", str(trial_models / "trial_reference.toml"), "--device", "cpu")

@@ -9,6 +9,7 @@ import stat
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from slicekit.checkpoint import digest, fill, load_weights, retrieve, save_weights, store
 from slicekit.errors import CheckpointError, WriteError
@@ -120,7 +121,6 @@ def test_a_disk_that_gives_back_other_bytes_is_found_before_the_old_file_goes(
 ):
     path = tmp_path / "a.safetensors"
     sha256 = store(path, {"a": torch.ones(4)}, {})
-    from safetensors.torch import save_file
 
     def forgetful(tensors, file, metadata):
         save_file({"a": tensors["a"] + 1}, file, metadata=metadata)

@@ -103,9 +103,10 @@ def find_cases(folder: str | Path) -> Dataset:
             f"{', '.join(stray[:5])}{' ...' if len(stray) > 5 else ''}; "
             f"the images are {', '.join(sorted(images)[:5])}{' ...' if len(images) > 5 else ''}"
         )
-    organs, ignore = description["labels"], ignored_id(description["labels"])
+    organs = LabelSet.from_dataset(description["labels"])
+    ignore = ignored_id(description["labels"])
     cases = tuple(Case(name, images[name], labels.get(name), ignore) for name in sorted(images))
-    dataset = Dataset(root, LabelSet.from_dataset(organs), cases, _read_splits(root, images))
+    dataset = Dataset(root, organs, cases, _read_splits(root, images))
     log.info("%s", dataset)
     return dataset
 

@@ -185,7 +185,7 @@ class InferenceRecipe(Section):
     top_k: Count = 20
     """Memory positions that a query reads."""
     opinion_share: Share = 0.5
-    """Weight of the reference's own view of a propagated slice; 0 as in paper 004, and quicker."""
+    """Weight of the reference's own view of a propagated slice; 0 as published, and quicker."""
 
 
 class WeightsRecipe(Section):

@@ -113,6 +113,10 @@ def read_state(
     optimiser = state.optimiser.state_dict()
     optimiser["state"] = _moments(groups.get("optimiser", {}))
     state.optimiser.load_state_dict(optimiser)
+    for parameter, moments in state.optimiser.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape:  # the file forgets the memory order
+                moments[name] = torch.empty_like(parameter).copy_(value)
     log.info("going on from step %d of %s", facts["step"], path)
     return int(facts["step"]), dict(facts["scores"])
 

@@ -70,6 +70,15 @@ def test_further_channels_are_refused(make):
         find_cases(make(["a_0000.nii.gz", "a_0001.nii.gz"], ["a.nii.gz"]))
 
 
+def test_the_id_of_what_nobody_could_name_is_told(make):
+    labels = {"background": 0, "liver": 1, "ignore": 2}
+    dataset = find_cases(make(["a.nii"], ["a.nii"], description={"labels": labels}))
+    assert dict(dataset.labels.ids) == {"liver": 1}
+    assert [case.ignore_id for case in dataset.cases] == [2]
+    with pytest.raises(LabelError, match="'ignore': 'two'"):
+        find_cases(make(["a.nii"], description={"labels": labels | {"ignore": "two"}}))
+
+
 def test_other_files_are_passed_over(make):
     folder = make(["a.nii.gz", ".hidden.nii.gz", "notes.txt"], ["a.nii.gz", ".DS_Store"])
     assert pairs(find_cases(folder)) == {"a": "a.nii.gz"}
@@ -121,7 +130,13 @@ def test_splits_that_cannot_be_meant_are_refused(make, splits, cause):
         find_cases(make(["a.nii"], splits=splits))
 
 
-SPLITS = {"train": ["a", "b", "u"], "few": ["a"], "val": ["c"], "both": ["b", "c"]}
+SPLITS = {
+    "train": ["a", "b", "u"],
+    "few": ["a"],
+    "rest": ["b", "u"],
+    "val": ["c"],
+    "both": ["b", "c"],
+}
 
 
 @pytest.fixture
@@ -140,7 +155,7 @@ def names(cases):
         (("train", None, "val"), ("ab", "uv", "c")),
         ((None, None, "val"), ("abd", "uv", "c")),
         ((None, None, None), ("abcd", "uv", "")),
-        (("few", "train", "val"), ("a", "abu", "c")),
+        (("few", "rest", "val"), ("a", "bu", "c")),
     ],
 )
 def test_groups_say_what_is_learned_from(dataset, groups, wanted):
@@ -153,6 +168,11 @@ def test_what_is_learned_from_and_held_out_is_refused(dataset):
     for groups in (("both", None), ("train", "both")):
         with pytest.raises(DatasetError, match="held out and trained on at once: c"):
             training_split(dataset, labelled=groups[0], unlabelled=groups[1], held_out="val")
+
+
+def test_what_is_labelled_and_unlabelled_at_once_is_refused(dataset):
+    with pytest.raises(DatasetError, match="labelled and unlabelled at once: a"):
+        training_split(dataset, labelled="few", unlabelled="train", held_out="val")
 
 
 def test_an_unknown_group_is_refused_with_the_likely_one(dataset):
@@ -175,7 +195,8 @@ def test_no_held_out_case_ever_leaks_into_training(dataset, groups):
         )
     except DatasetError:
         return
-    assert not {case.name for case in apart} & {case.name for case in teach + free}
+    groups = [{case.name for case in cases} for cases in (teach, free, apart)]
+    assert len(set.union(*groups)) == sum(map(len, groups))
     assert all(case.labels is not None for case in teach)
 
 

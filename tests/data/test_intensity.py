@@ -7,14 +7,15 @@ import warnings
 import numpy as np
 import pytest
 
-from slicekit.errors import DataWarning, ReadError
 from slicekit.data.intensity import as_expected, from_gray
+from slicekit.errors import DataWarning, ReadError
 from slicekit.io import FolderSource
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
 
 CT = InputRecipe(windows=((-125, 275), (0, 160), (90, 260)), spacing_mm=2.0)
-MR = InputRecipe(modality="MR", windows=((0, 1), (0, 1), (0, 1)), spacing_mm=2.0)
+UNIT = ((0.0, 1.0),) * 3
+MR = InputRecipe(modality="MR", windows=UNIT, spacing_mm=2.0, body_above_hu=None)
 GRAY = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
 
 

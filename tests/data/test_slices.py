@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,17 @@ def test_no_more_than_the_budget_lies_in_memory(scans):
     assert sum(scan.nbytes for scan in here) <= budget
     assert [scan.name for scan in here] == [scan.name for scan in scans[:2]]
     assert cache_scans([], budget_bytes=0) == ()
+
+
+def test_the_folder_on_disk_goes_with_the_process(scans, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr("atexit.register", lambda *call, **options: at_exit.append((call, options)))
+    (kept,) = cache_scans(loaders(scans[:1]), budget_bytes=0)
+    folder = Path(kept.slices.filename).parent
+    assert folder.is_dir()
+    (((remove, *given), options),) = at_exit
+    remove(*given, **options)
+    assert not folder.exists()
 
 
 def test_a_full_disk_is_named(scans, tmp_path, monkeypatch):

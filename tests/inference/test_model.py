@@ -149,6 +149,18 @@ def test_propagator_beside_the_weights_goes_before_the_bundled_one(
         load_model(weights, runtime)
 
 
+def test_another_propagator_can_be_named(
+    trial_models: Path, folder: Path, runtime: Runtime
+) -> None:
+    weights = folder / f"{REFERENCE}.safetensors"
+    for name in (f"{PROPAGATOR}.toml", f"{PROPAGATOR}.safetensors"):
+        (folder / name).unlink()
+        model = load_model(weights, runtime, propagator=trial_models / name)
+        assert model.propagator_recipe.name == PROPAGATOR
+    with pytest.raises(CheckpointError, match="there is no such weights file"):
+        load_model(weights, runtime, propagator=folder / f"{PROPAGATOR}.safetensors")
+
+
 def test_missing_propagator_is_asked_for(folder: Path, runtime: Runtime) -> None:
     (folder / f"{PROPAGATOR}.safetensors").unlink()
     (folder / f"{PROPAGATOR}.toml").unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from slicekit.labels import IGNORE_ID
 from slicekit.losses import ce_and_dice
 from slicekit.networks import Pair
 from slicekit.recipes import CpsRecipe
+from slicekit.training import cps as module
 from slicekit.training.cps import TwoStream, TwoStreamBatches, cps_step, ramp
 
 CPS = CpsRecipe(weight=0.7, ramp_share=0.4)
@@ -37,7 +38,8 @@ def batch():
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 4, (2, 6, 7), generator=random)
     labels[0, :2] = IGNORE_ID
-    return TwoStream(torch.rand(3, 3, 6, 7, generator=random), torch.zeros(3), labels)
+    slices = torch.rand(3, 3, 6, 7, generator=random)
+    return TwoStream(slices, torch.zeros(3), labels, torch.zeros(1, 6, 7, dtype=torch.bool))
 
 
 def gradients(loss, network):
@@ -72,7 +74,7 @@ def test_weight_0_and_no_unlabelled_slices_are_supervised_training(batch):
     pair = Pair(Pixels(1), Pixels(2))
     a, b = pair(batch.slices[:2])
     wanted = ce_and_dice(a, batch.labels) + ce_and_dice(b, batch.labels)
-    labelled = TwoStream(batch.slices[:2], batch.position[:2], batch.labels)
+    labelled = TwoStream(batch.slices[:2], batch.position[:2], batch.labels, batch.outside[:0])
     for given, weight in ((batch, 0.0), (labelled, 0.7)):
         result = cps_step(pair, given, progress=0.9, cps=CpsRecipe(weight=weight))
         torch.testing.assert_close(result.loss, wanted)
@@ -84,7 +86,7 @@ def test_weight_0_and_no_unlabelled_slices_are_supervised_training(batch):
 def test_pseudo_labels_carry_no_gradient(batch):
     """Each network learns from the other's labels as from fixed ones."""
     pair = Pair(Pixels(1), Pixels(2))
-    nothing = TwoStream(batch.slices, batch.position, torch.full_like(batch.labels, IGNORE_ID))
+    nothing = replace(batch, labels=torch.full_like(batch.labels, IGNORE_ID))
     loss = cps_step(pair, nothing, progress=1.0, cps=CPS).loss
     with torch.no_grad():
         labels_a, labels_b = (logits[2:].argmax(1) for logits in pair(batch.slices))
@@ -106,6 +108,18 @@ def test_unsure_pseudo_labels_are_passed_over(batch):
     shy = CpsRecipe(weight=0.7, confidence=0.999999)
     result = cps_step(Pair(Pixels(1), Pixels(2)), batch, progress=1.0, cps=shy)
     assert float(result.parts["pseudo"]) == 0
+
+
+def test_pixels_outside_of_an_unlabelled_slice_teach_nothing(batch):
+    outside = batch.outside.clone()
+    outside[:, :, 3:] = True
+    padded = batch.slices.clone()
+    padded[2:, :, :, 3:] = 0.77
+    pair = Pair(Pixels(1), Pixels(2))
+    one = cps_step(pair, replace(batch, outside=outside), progress=1.0, cps=CPS)
+    other = cps_step(pair, replace(batch, outside=outside, slices=padded), progress=1.0, cps=CPS)
+    torch.testing.assert_close(one.loss, other.loss)
+    assert float(one.parts["pseudo"]) > 0
 
 
 def test_the_ramp_climbs_to_the_weight_over_its_share_of_the_run():
@@ -158,7 +172,10 @@ def test_a_batch_holds_labelled_slices_first(make):
     assert 0 <= float(batch.position.min()) <= float(batch.position.max()) <= 1
     known = batch.labels[batch.labels != IGNORE_ID]
     assert 0 < int(known.max()) <= 13
-    assert make(unlabelled=False)(0).slices.shape == (3, 3, 48, 64)
+    assert batch.outside.shape == (2, 48, 64)
+    alone = make(unlabelled=False)(0)
+    assert alone.slices.shape == (3, 3, 48, 64)
+    assert alone.outside.shape == (0, 48, 64)
 
 
 def test_phantoms_are_a_share_of_the_labelled_slices(make, monkeypatch):
@@ -167,8 +184,6 @@ def test_phantoms_are_a_share_of_the_labelled_slices(make, monkeypatch):
     def remember(scans, *args, **options):
         drawn.append(scans[0].name)
         return original(scans, *args, **options)
-
-    import slicekit.training.cps as module
 
     original = module.draw_slice
     monkeypatch.setattr(module, "draw_slice", remember)

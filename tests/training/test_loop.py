@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -71,8 +72,8 @@ def test_the_rate_climbs_then_falls_to_one_percent(make_recipe):
     assert rates[99] == rates[100] == max(rates) == 2.0
     assert rates[550] == pytest.approx(2.0 * (0.01 + 0.99 / 2))
     assert rates[1000] == pytest.approx(0.02)
-    assert all(a < b for a, b in zip(rates[:99], rates[1:100], strict=True))
-    assert all(a > b for a, b in zip(rates[100:-1], rates[101:], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:100]))
+    assert all(a > b for a, b in pairwise(rates[100:]))
 
 
 def test_a_run_of_one_step_has_a_rate(make_recipe):

@@ -10,6 +10,7 @@ import torch
 
 from slicekit.labels import IGNORE_ID
 from slicekit.networks import build
+from slicekit.training import propagator as module
 from slicekit.training.propagator import ClipBatches, carry, propagation_step
 
 
@@ -60,8 +61,6 @@ def test_gaps_grow_in_the_first_half_of_the_run(make, monkeypatch):
     def remember(*args, reach, **options):
         reaches.append(reach)
         return original(*args, reach=reach, **options)
-
-    import slicekit.training.propagator as module
 
     original = module.draw_clip
     monkeypatch.setattr(module, "draw_clip", remember)

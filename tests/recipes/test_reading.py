@@ -1,18 +1,17 @@
-"""A recipe means what it says, or is refused with the likely key."""
+"""A recipe file is read as it is meant, or refused with the likely key."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from slicekit.errors import RecipeError
 from slicekit.inference.model import build_network
-from slicekit.recipes import parse_recipe, read_recipe, recipe_from_json
+from slicekit.recipes import read_recipe, recipe_from_json
 from slicekit.windows import PRESETS
 
-MODELS = sorted((Path(__file__).resolve().parents[1] / "models").glob("*.toml"))
+MODELS = sorted((Path(__file__).resolve().parents[2] / "models").glob("*.toml"))
 
 TOML = """
 name = "small"
@@ -50,15 +49,6 @@ def test_every_recipe_of_the_project_is_read_and_can_be_built(path):
     build_network(recipe)
 
 
-def test_a_recipe_says_what_its_file_says(file):
-    recipe = read_recipe(file)
-    assert recipe.labels.names == ("liver", "spleen")
-    assert recipe.input.range_hu == (-100, 300)
-    assert [window.range_hu for window in recipe.input.three_windows][1] == (0, 100)
-    assert recipe.training.batch == 8
-    assert recipe.input.body_above_hu == -100
-
-
 @pytest.mark.parametrize(
     ("change", "key", "meant"),
     [
@@ -77,39 +67,6 @@ def test_misspelt_keys_are_refused_with_the_likely_one(file, change, key, meant)
     assert f"unknown key '{key}'; did you mean '{meant}'" in said
 
 
-@pytest.mark.parametrize(
-    ("change", "cause"),
-    [
-        ("training.steps=0", "training.steps: Input should be greater"),
-        ("training.steps=many", "training.steps: .*integer"),
-        ("training.steps=2.5", "training.steps: .*integer"),
-        ("training.learning_rate=inf", "finite"),
-        ("training.learning_rate=nan", "training.learning_rate"),
-        ("training.seed=-1", "training.seed"),
-        ("training.ema=1", "training.ema"),
-        ("training.clips.gap_mm=[9, 3]", "gap_mm and hardest begin with a smaller"),
-        ("input.windows=ct-bodi", "unknown windows 'ct-bodi'; did you mean 'ct-body'"),
-        ("input.windows=[[1, 2], [3, 4]]", "three .low, high. ranges"),
-        ("input.windows=[[2, 1], [3, 4], [5, 6]]", "three .low, high. ranges"),
-        ("input.windows=[[-inf, 1], [3, 4], [5, 6]]", "finite"),
-        ("input.spacing_mm=0", "input.spacing_mm"),
-        ("input.modality=PET", "input.modality"),
-        ("organs.kidney=4", "without gaps, got .1, 2, 4."),
-        ("organs.kidney=2", "'kidney' and 'spleen' share the id 2"),
-        ("organs.kidney=0", "0 is the background"),
-        ("role=teacher", "role: "),
-        ("role=propagator", "a propagator has 1 entries"),
-        ("networks=[{kind='stcn'}, {kind='transunet'}]", "a reference cannot be .* 'stcn'"),
-        ("name=../elsewhere", "name: "),
-        ("name=''", "name: "),
-    ],
-)
-def test_values_that_cannot_be_meant_are_refused(file, change, cause):
-    said = refusal(file, change)
-    assert said.startswith(f"{file}: ")
-    assert re.search(cause, said), said
-
-
 def test_every_fault_is_told_at_once(file):
     said = refusal(file, "training.steps=0", "input.spacng_mm=1", "role=teacher")
     assert all(word in said for word in ("training.steps", "spacng_mm", "role"))
@@ -119,13 +76,6 @@ def test_missing_keys_are_named(file):
     file.write_text(TOML.replace("steps = 10", "").replace('name = "small"', ""))
     said = refusal(file)
     assert "the key 'name' is missing; the key 'training.steps' is missing" in said
-
-
-def test_ids_leave_room_for_the_label_of_what_nobody_annotated(make_recipe):
-    values = make_recipe("propagator").model_dump()
-    parse_recipe(values | {"organs": {"rib": 254}}, source="a")
-    with pytest.raises(RecipeError, match="below 255"):
-        parse_recipe(values | {"organs": {"rib": 255}}, source="a")
 
 
 def test_changes_are_toml_values_at_dotted_keys(file):
@@ -168,11 +118,6 @@ def test_the_header_keeps_every_value_even_none(file):
     assert again == recipe
     assert again.training.held_out_group is None
     assert "\n" not in recipe.to_json()
-
-
-def test_a_recipe_cannot_be_changed(file):
-    with pytest.raises(ValueError, match="frozen"):
-        read_recipe(file).name = "other"
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"a = " + b"[" * 100_000])
