@@ -37,7 +37,8 @@ def blocks(language: str) -> list[Any]:
 
 def commands(*words: str) -> list[tuple[str, ...]]:
     """Return every command in the pages that begins with these words, split up."""
-    lines = [line.strip() for block in blocks("bash") for line in str(block.values[0]).splitlines()]
+    texts = [str(block.values[0]).replace("\\\n", " ") for block in blocks("bash")]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
     inline = [
         text for page in PAGES for text in re.findall(r"`([^`\n]+)`", page.read_text("utf-8"))
     ]

@@ -67,12 +67,17 @@ def test_one_column_of_air_is_no_reason_to_warn() -> None:
         as_expected(Volume(array, np.eye(4)), CT)
 
 
-def test_mr_has_no_unit() -> None:
-    scan = Volume(np.full((2, 2, 2), 7.0), np.eye(4))
+def test_mr_becomes_a_share_of_its_own_range() -> None:
+    values = np.arange(1000, dtype=np.int16).reshape(10, 10, 10) * 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert as_expected(scan, MR) is scan
-        assert as_expected(pictures(), MR).array is GRAY
+        unit = as_expected(Volume(values, np.eye(4)), MR).array
+        louder = as_expected(Volume(values * 7 + 40, np.eye(4)), MR).array
+        flat = as_expected(Volume(np.full((2, 2, 2), 7.0), np.eye(4)), MR).array
+    assert (unit.min(), unit.max()) == (0.0, 1.0)
+    assert (unit == 0).mean() == pytest.approx(0.005, abs=0.002)
+    np.testing.assert_allclose(unit, louder, atol=1e-6)  # whatever the scanner's unit
+    assert np.isfinite(flat).all()
 
 
 def test_eight_bit_values_of_other_files_take_a_gray_range_too() -> None:
