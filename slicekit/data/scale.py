@@ -38,9 +38,9 @@ def with_likely_spacing(image: Volume, recipe: InputRecipe, *, name: str = "the 
     _, _, left, right = body_box(image.array, threshold_hu=recipe.body_above_hu)
     pixel_mm = BODY_WIDTH_MM / (right - left)
     warnings.warn(
-        f"{name}: its spacing is unknown; {pixel_mm:.2f} mm a pixel is taken, which makes the body "
-        f"{BODY_WIDTH_MM:g} mm wide, and {SLICE_MM:g} mm between slices - say it with "
-        "--spacing Z Y X (mm) to be sure; volumes in ml are not to be trusted without",
+        f"{name}: the networks work with {pixel_mm:.2f} mm a pixel, which makes the body "
+        f"{BODY_WIDTH_MM:g} mm wide, and {SLICE_MM:g} mm between slices, and so do volumes in ml; "
+        "say --spacing Z Y X (mm) to be sure",
         DataWarning,
         stacklevel=2,
     )

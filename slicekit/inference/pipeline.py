@@ -52,7 +52,7 @@ class Segmentation:
     names: LabelSet
     """What the ids mean."""
     image: Volume
-    """The scan in the unit that the model expects; the scan itself where it has one."""
+    """The scan as the model takes it: in its unit, its spacing guessed where nobody knows it."""
     guides: tuple[GuideChoice, ...]
     """Guide slices, what they carried and why; none without a propagator."""
     seconds: dict[str, float]
@@ -129,7 +129,8 @@ def segment_volume(
     watch = Stopwatch()
     with watch("prepare"):
         image = as_expected(scan, model.recipe.input, name=name)
-        view = _View.of(with_likely_spacing(image, model.recipe.input, name=name), model)
+        image = with_likely_spacing(image, model.recipe.input, name=name)
+        view = _View.of(image, model)
     guides: tuple[GuideChoice, ...] = ()
     if model.propagator is None:
         labels = _name_every_slice(view, watch, progress)

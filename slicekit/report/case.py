@@ -112,9 +112,11 @@ def segment_file(
             _remove(stale)
         write_labels(labels, done.labels, like=volume, overwrite=options.overwrite)
     with watch("report"):
-        stats = statistics(done.labels, done.names, image=done.image)
+        shown = done.image.with_array(done.labels.array)  # on the grid that was worked with
+        has_hu = model.recipe.input.modality == "CT"
+        stats = statistics(shown, done.names, image=done.image if has_hu else None)
         known = getattr(volume.source, "spacing_known", True)
-        grid = {"spacing_mm": list(volume.spacing_mm), "spacing_known": known}
+        grid = {"spacing_mm": list(shown.spacing_mm), "spacing_known": known}
         _write_json(stats_path, {**grid, "organs": stats})
         if options.preview:
             _draw(preview_path, done, model)
@@ -168,7 +170,8 @@ def _draw(path: Path, done: Segmentation, model: Model) -> None:
         for guide in done.guides
     ]
     window = model.recipe.input.three_windows[0]
-    write_preview(path, done.image, done.labels, done.names, window=window, guides=guides)
+    shown = done.image.with_array(done.labels.array)
+    write_preview(path, done.image, shown, done.names, window=window, guides=guides)
 
 
 def _describe(

@@ -172,7 +172,7 @@ def test_one_frame_of_the_series(shared_data: Path, tmp_path: Path) -> None:
 
 def test_real_slices_and_their_masks(shared_data: Path) -> None:
     folder = shared_data / "slice_folders/lits_00"
-    with pytest.warns(DataWarning, match="know no millimetres"):
+    with pytest.warns(DataWarning, match="know no place in the patient"):
         volume = read_volume(folder / "images")
     assert volume.source.gray_range is None
     assert volume.source.numbers[0] == 46

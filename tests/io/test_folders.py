@@ -65,7 +65,7 @@ def test_jpeg_is_an_image_but_no_label_map(tmp_path: Path) -> None:
 
 
 def test_no_spacing_is_said_aloud(images: Path) -> None:
-    with pytest.warns(DataWarning, match="know no millimetres"):
+    with pytest.warns(DataWarning, match="know no place in the patient"):
         assert read_volume(images).spacing_mm == (1.0, 1.0, 1.0)
     for spacing in ((0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, 1.0, np.nan)):
         with pytest.raises(ReadError, match="spacing_mm"):
