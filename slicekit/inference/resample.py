@@ -7,7 +7,7 @@ edges agree (``align_corners=False``) and going there and back moves nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -85,34 +85,6 @@ def decide_on(grid: InPlane) -> Decide:
         return decision
 
     return decide
-
-
-def labels_from_model(labels: NDArray[Any], grid: InPlane) -> NDArray[Any]:
-    """Bring a label slice to a scan's own pixels; no id appears that was not there.
-
-    Each id's mask is resampled linearly and the largest share wins, so edges stay smooth.
-
-    Args:
-        labels: ``(y, x)`` ids on ``grid.model_size``.
-        grid: How the scan's slices lie on the network's grid.
-
-    Returns:
-        ``grid.source_size`` ids of the same type, 0 outside of the grid's box.
-
-    Raises:
-        ShapeError: ``labels`` has another size.
-    """
-    expect_shape("labels", labels, f"{grid.model_size[0]} {grid.model_size[1]}")
-    ids = np.unique(labels)
-    masks = (
-        (place, _to_source(torch.from_numpy((labels == number).astype(np.float32)), grid))
-        for place, number in enumerate(ids)
-    )
-    index, _ = _choose(masks)
-    full = np.zeros(grid.source_size, dtype=labels.dtype)
-    y0, y1, x0, x1 = grid.box
-    full[y0:y1, x0:x1] = ids[index.numpy()]
-    return full
 
 
 def _to_source(plane: Tensor, grid: InPlane) -> Tensor:
