@@ -67,8 +67,8 @@ def main() -> None:
         rows=rows,
         notes=[
             "One core each. The peer's schedule ran to its end, scored on the scans' own grids.",
-            "Ours: averaged weights in the middle of a longer schedule, scored on every third slice "
-            + "of the held-out scans on the model's grid, a little apart from the scans' own.",
+            "Ours: averaged weights in the middle of a longer schedule, scored on every third",
+            "slice of the held-out scans on the model's grid, a little apart from the scans' own.",
         ],
         command="python benchmarks/learning_curve.py RUN",
         folder=args.results,
