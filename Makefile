@@ -37,6 +37,7 @@ ifeq ($(strip $(SCAN)),)
 	$(BIN)/python infer.py demo/phantom.nii.gz -o demo/labels.nii.gz --preview --overwrite $(DEMO_ARGS)
 	$(BIN)/slicekit evaluate demo/labels.nii.gz demo/phantom_labels.nii.gz
 else
+	rm -f demo/phantom.nii.gz demo/phantom_labels.nii.gz
 	$(BIN)/python infer.py "$(SCAN)" -o demo/labels.nii.gz --preview --overwrite $(DEMO_ARGS)
 endif
 	@echo "Look into demo/:" && ls demo

@@ -47,8 +47,8 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
     if low >= _AIR_OR_FAT_HU or high - low < 50:
         warnings.warn(
             f"{name}: values from {low:g} to {high:g} cannot be HU of a body, which holds fat "
-            "and air below -50; the result will be doubtful - for 8-bit values say "
-            "--gray-range LO HI, else convert to HU",
+            "and air below -50; the result will be doubtful - 8-bit values need a gray range "
+            "(--gray-range LO HI), label maps and MR are no input for a model of CT",
             DataWarning,
             stacklevel=2,
         )

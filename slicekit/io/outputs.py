@@ -49,7 +49,9 @@ def _expect_writable(target: Path, overwrite: bool, inputs: Iterable[str | Path]
             target, "is a symbolic link, which is never written through; name the real file"
         )
     if target.exists() and not overwrite:
-        raise WriteError(target, "exists already; choose another name or allow overwriting it")
+        raise WriteError(
+            target, "exists already; choose another name, or say --overwrite (overwrite=True)"
+        )
     folder = target.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -99,7 +99,11 @@ class EvaluationReport:
         if self.not_predicted:
             blocks.append(f"no prediction for: {first_of(self.not_predicted)}")
         names = sorted({case.labels_from for case in self.cases})
-        blocks.append(f"organ names from: {'; '.join(names)}" if len(names) < 3 else "")
+        if len(names) < 3:
+            blocks.append(
+                f"organ names from: {'; '.join(names)}\n"
+                "an id is taken to mean the same in both files unless each has names of its own"
+            )
         return "\n\n".join(block for block in blocks if block)
 
 
@@ -176,10 +180,29 @@ def evaluate_pair(pair: Pair, *, labels: LabelSet | None = None) -> CaseEvaluati
     elif ours is not None or theirs is not None:
         names = ours or theirs or LabelSet({})
         source = our_source if ours is not None else their_source
+        if ours is None or theirs is None:
+            _tell_unnamed(pair, pred, truth, names, source)
     else:
         names, source = _ids_as_names(pred, truth), "the ids themselves"
     scores = evaluate(pred, truth, names, annotated=annotated)
     return CaseEvaluation(pair.case, pair.prediction, pair.truth, tuple(scores), source)
+
+
+def _tell_unnamed(pair: Pair, pred: Volume, truth: Volume, names: LabelSet, source: str) -> None:
+    """Warn where one file's ids have no names of their own and cannot all mean the other's."""
+    strange = sorted(
+        {int(n) for one in (pred, truth) for n in np.unique(one.array)}
+        - {0, IGNORE_ID, *names.ids.values()}
+    )
+    if strange:
+        shown = ", ".join(map(str, strange[:5])) + (" ..." if len(strange) > 5 else "")
+        warnings.warn(
+            f"{pair.case}: holds ids that {source} has no name for ({shown}), so the two files may "
+            "number their organs differently and the scores mean nothing; put a dataset.json with "
+            "the truth's names beside it",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def _translate(pred: Volume, ours: LabelSet, theirs: LabelSet) -> Volume:

@@ -133,8 +133,9 @@ def _gather(recipe: Recipe, data: Path, unlabelled: Sequence[str | Path]) -> _Ma
         free = ()  # nobody would look at them
     elif not free:
         _warn(
-            "there is no scan without labels, so the two networks learn side by side and do not "
-            "teach one another; give some with --unlabelled, or set training.batch_unlabelled=0"
+            "no scan is used without its labels, so the two networks learn side by side and do "
+            "not teach one another; give some with --unlabelled, name a group of splits.json as "
+            "training.unlabelled_group, or set training.batch_unlabelled=0"
         )
     if not apart:
         _warn(

@@ -137,7 +137,7 @@ def test_a_run_that_cannot_be_judged_or_teach_itself_says_so(
             runtime=runtime,
         )
     said = " | ".join(str(warning.message) for warning in told)
-    assert "there is no scan without labels" in said
+    assert "no scan is used without its labels" in said
     assert "no scan is held out" in said
     assert load_weights(path).card["trained_on"] == ["held", "one", "two"]
 
