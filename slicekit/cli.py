@@ -41,6 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 _MODEL = "ct_abdomen_reference"
