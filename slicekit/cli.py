@@ -45,7 +45,7 @@ app = typer.Typer(
 )
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 _MODEL = "ct_abdomen_reference"
-_SEVERAL = ("--organs", "--unlabelled")
+_SEVERAL = ("--data", "--organs", "--unlabelled")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bf16")]
@@ -148,7 +148,9 @@ def _summarise(files: CaseFiles) -> None:
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="models/NAME.toml")],
-    data: Annotated[Path, typer.Option(help="nnU-Net raw folder.")],
+    data: Annotated[
+        list[Path], typer.Option(help="nnU-Net raw folder; several for a propagator of anything.")
+    ],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder of the run; it resumes from there.")
     ],

@@ -93,7 +93,7 @@ def test_train_hands_over_what_was_typed(
         "--unlabelled", "p", "q", "--set", "training.steps=9", "--threads", 1,
     )  # fmt: skip
     assert (done.code, done.out) == (0, "made.safetensors\n")
-    assert (seen["data"], seen["out"], seen["steps"]) == (Path("d"), Path("o"), 9)
+    assert (seen["data"], seen["out"], seen["steps"]) == ([Path("d")], Path("o"), 9)
     assert list(seen["unlabelled"]) == [Path("p"), Path("q")]
     assert seen["runtime"].threads == 1
 

@@ -14,6 +14,7 @@ from slicekit.volume import Volume
 from slicekit.windows import percentile_window
 
 _AIR_OR_FAT_HU = -50.0
+_SURELY_HU = -100.0
 _WHITE = 255.0
 
 
@@ -22,7 +23,8 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
 
     Pictures without a unit are taken to show the recipe's first window. Other CTs are used as
     they are; a warning says when they cannot be HU. MR has no unit: 0.5 % of its voxels become
-    0 and 0.5 % become 1, and the recipe's windows are ranges between.
+    0 and 0.5 % become 1, and the recipe's windows are ranges between. A recipe for any modality
+    takes what reaches -100 for HU; all else is stretched over its windows in the same way.
 
     Args:
         image: The scan as it was read.
@@ -34,6 +36,12 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
     """
     if recipe.modality == "MR":
         return image.with_array(percentile_window(image.array).apply(image.array))
+    if recipe.modality == "any":
+        if float(image.array.min()) <= _SURELY_HU:
+            return image
+        low, high = recipe.range_hu
+        unit = percentile_window(image.array).apply(image.array)
+        return image.with_array(unit * np.float32(high - low) + np.float32(low))
     if image.source is not None and getattr(image.source, "gray_range", ...) is None:
         low, high = recipe.three_windows[0].range_hu
         warnings.warn(

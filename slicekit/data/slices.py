@@ -115,8 +115,13 @@ def _tell_vanished(name: str, labels: Volume, masks: NDArray[np.uint8]) -> None:
         )
 
 
-def read_case(case: Case, *, labels: LabelSet, recipe: InputRecipe) -> CachedScan:
+def read_case(case: Case, *, labels: LabelSet | None, recipe: InputRecipe) -> CachedScan:
     """Read one case of a dataset and bring it to the recipe's grid.
+
+    Args:
+        case: The scan and its labels.
+        labels: The organs there may be; any ids for ``None``.
+        recipe: What the networks see.
 
     Raises:
         ReadError: A file cannot be read.
@@ -131,8 +136,11 @@ def read_case(case: Case, *, labels: LabelSet, recipe: InputRecipe) -> CachedSca
         return cache_scan(case.name, image, None, recipe=recipe)
     if case.ignore_id is not None:
         truth = truth.with_array(np.where(truth.array == case.ignore_id, IGNORE_ID, truth.array))
-    unknown = sorted(set(np.unique(truth.array).tolist()) - {0, IGNORE_ID, *labels.ids.values()})
-    if unknown:
+    held = set(np.unique(truth.array).tolist())
+    if max(held) > IGNORE_ID:
+        raise DatasetError(f"{case.labels} holds the id {max(held)}; ids go up to {IGNORE_ID - 1}")
+    unknown = sorted(held - {0, IGNORE_ID, *labels.ids.values()}) if labels else []
+    if labels and unknown:
         raise DatasetError(
             f"{case.labels} holds the ids {unknown}, but the recipe's organs are "
             f"{dict(labels.ids)}; add them to the recipe or take them out of the labels"

@@ -38,6 +38,11 @@ PRESETS: dict[str, STCNConfig] = {
         value_widths=(32, 64, 128), value_layers=(1, 2, 2), key_dim=64, value_dim=128,
         decoder_widths=(128, 64, 32),
     ),
+    "region": STCNConfig(
+        bottleneck=False, key_stem=64, key_widths=(64, 128, 256), key_layers=(2, 2, 2),
+        value_widths=(32, 64, 128), value_layers=(1, 2, 2), key_dim=64, value_dim=128,
+        decoder_widths=(128, 64, 32), prior=True,
+    ),
     "paper": STCNConfig(
         bottleneck=True, key_stem=64, key_widths=(64, 128, 256), key_layers=(3, 4, 6),
         value_widths=(64, 128, 256), value_layers=(2, 2, 2), key_dim=64, value_dim=512,
@@ -107,8 +112,14 @@ class STCN(nn.Module):
         self,
         readout: Tensor,  # (b, k, value_dim, h, w) of ``dense_read`` or a memory bank
         features: Features,  # of the slices that are asked about
+        prior: Tensor | None = None,  # (b, k, 16 h, 16 w) -1 outside, 0 unknown, 1 inside
     ) -> Tensor:  # (b, k, 16 h, 16 w) logits, one sigmoid an object
         """Turn what was read from memory into one logit map an object.
+
+        Args:
+            readout: What the memory says.
+            features: What the slices look like.
+            prior: Where the objects were in the neighbouring slice, for a network that takes it.
 
         Raises:
             ShapeError: The readout has other axes, or no object.
@@ -118,7 +129,12 @@ class STCN(nn.Module):
         if not k:
             raise ShapeError(f"readout must hold at least one object, got {tuple(readout.shape)}")
         folded = in_order_of(features.s16, readout.flatten(0, 1))
-        logits: Tensor = self.decoder(folded, features)
+        if prior is not None and self.config.prior:
+            expect_shape("prior", prior, f"{b} {k} {16 * h} {16 * w}")
+            prior = in_order_of(folded, prior.to(folded.dtype).flatten(0, 1)[:, None])
+        else:
+            prior = None
+        logits: Tensor = self.decoder(folded, features, prior)
         return logits.reshape(b, k, *logits.shape[2:])
 
 

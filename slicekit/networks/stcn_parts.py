@@ -36,6 +36,8 @@ class STCNConfig:
     """Channels of what the memory holds an object, and of the slice's own thin features."""
     decoder_widths: tuple[int, int, int]
     """Channels of the decoder at 1/16, 1/8 and 1/4."""
+    prior: bool = False
+    """Whether the decoder is also told where each object was in the neighbouring slice (ours)."""
 
 
 class Features(NamedTuple):
@@ -153,13 +155,35 @@ class Decoder(nn.Module):
         self.up_8_4 = UpSample(s4, w8, w4)
         self.pred = nn.Conv2d(w4, 1, 3, padding=1)
         nn.init.constant_(self.pred.bias, -2.0)  # type: ignore[arg-type] # most of a slice is no object
+        self.prior = Prior(w16, w8) if config.prior else None
 
-    def forward(self, readout: Tensor, features: Features) -> Tensor:
+    def forward(self, readout: Tensor, features: Features, prior: Tensor | None = None) -> Tensor:
         """Return ``(b * k, 1, y, x)`` logits of ``(b * k, value_dim, y/16, x/16)``."""
         s16 = self.compress(readout, features.thin)
-        s8 = self.up_16_8(features.s8, s16)
-        s4 = self.pred(F.relu(self.up_8_4(features.s4, s8)))
+        if self.prior is None or prior is None:
+            s8 = self.up_16_8(features.s8, s16)
+            s4 = self.pred(F.relu(self.up_8_4(features.s4, s8)))
+        else:
+            at_16, at_8 = self.prior(prior)
+            s8 = self.up_16_8(features.s8, s16 + at_16)
+            s4 = self.pred(F.relu(self.up_8_4(features.s4, s8 + at_8)))
         return F.interpolate(s4, scale_factor=4, mode="bilinear", align_corners=False)
+
+
+class Prior(nn.Module):
+    """Where an object was in the neighbouring slice, for the decoder; ours, not published."""
+
+    def __init__(self, w16: int, w8: int) -> None:
+        super().__init__()
+        self.at_4 = nn.Conv2d(16, 32, 3, padding=1)
+        self.at_8 = nn.Conv2d(32, w8, 3, stride=2, padding=1)
+        self.at_16 = nn.Conv2d(w8, w16, 3, stride=2, padding=1)
+
+    def forward(self, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maps at 1/16 and 1/8 of ``(b * k, 1, y, x)``: -1 outside, 0 unknown, 1 inside."""
+        s4 = F.relu(self.at_4(F.pixel_unshuffle(prior, 4)))
+        s8 = self.at_8(s4)
+        return self.at_16(F.relu(s8)), s8
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:

@@ -15,6 +15,7 @@ from slicekit.recipes.tables import (
     InputRecipe,
     NetworkRecipe,
     Recipe,
+    TrackRecipe,
     TrainingRecipe,
     WeightsRecipe,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "InputRecipe",
     "NetworkRecipe",
     "Recipe",
+    "TrackRecipe",
     "TrainingRecipe",
     "WeightsRecipe",
     "parse_recipe",

@@ -44,8 +44,9 @@ class Section(BaseModel):
 class InputRecipe(Section):
     """What a slice looks like to the networks."""
 
-    modality: Literal["CT", "MR"] = "CT"
-    """CT intensities are HU. MR has no unit: 0 and 1 are two percentiles of the volume."""
+    modality: Literal["CT", "MR", "any"] = "CT"
+    """CT intensities are HU. MR has no unit: 0 and 1 are two percentiles of the volume. ``any``
+    takes HU as they are and stretches all else over the range of the windows."""
     windows: str | tuple[tuple[float, float], ...]
     """A preset's name, or three ``[low, high]`` ranges in HU (MR: in [0, 1]): the channels."""
     spacing_mm: Positive
@@ -130,6 +131,33 @@ class ClipRecipe(Section):
         return self
 
 
+class TrackRecipe(Section):
+    """One organ at a time, followed inside a region of interest, for the propagator."""
+
+    size: Annotated[int, Field(ge=32, multiple_of=16)] = 128
+    """Pixels a side of the region, however large the organ is."""
+    slices: Count = 3
+    """Neighbouring slices walked in one track."""
+    step_mm: Positive = 3.5
+    """Distance between them, about."""
+    gap_mm: tuple[Positive, Positive] = (4.0, 60.0)
+    """Distance between two guides, or from the only guide to where the walk begins."""
+    between_share: Share = 0.6
+    """Share of tracks with a guide on both sides."""
+    ending_share: Share = 0.35
+    """Chance that a track without a guide ahead is placed where the organ ends."""
+    degrade_share: Share = 0.3
+    """Share of guides that are eroded, dilated or shifted."""
+    unknown_share: Share = 0.15
+    """Share of tracks whose first slice has no answered neighbour."""
+    margin: tuple[Share, Share] = (0.15, 0.6)
+    """Room on each side of the guides, as a share of the longer side of their box."""
+    least_mm: Positive = 56.0
+    """Smallest side of a region."""
+    shift: Share = 0.08
+    """The region's centre is moved by up to this share of its side."""
+
+
 class TrainingRecipe(Section):
     """One training run; everything that changes its result."""
 
@@ -167,6 +195,8 @@ class TrainingRecipe(Section):
     """Memory that the slices may take; what does not fit is kept on disk."""
     cps: CpsRecipe = CpsRecipe()
     clips: ClipRecipe = ClipRecipe()
+    tracks: TrackRecipe | None = None
+    """Train on single organs in regions of interest instead of clips of whole slices."""
 
 
 class InferenceRecipe(Section):

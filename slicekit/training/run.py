@@ -28,6 +28,7 @@ from slicekit.training.cps import TwoStreamBatches, cps_step
 from slicekit.training.evaluation import score_pair, score_propagator
 from slicekit.training.loop import Batches, Method, fit
 from slicekit.training.propagator import ClipBatches, propagation_step
+from slicekit.training.tracks import TrackBatches, score_tracks, track_step
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ _PHANTOM_SEED = 20_000
 def train(
     recipe: Recipe,
     *,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     out: str | Path,
     runtime: Runtime,
     unlabelled: Sequence[str | Path] = (),
@@ -47,7 +48,7 @@ def train(
 
     Args:
         recipe: A reference (a pair, by cross pseudo supervision) or a propagator.
-        data: An nnU-Net raw folder.
+        data: An nnU-Net raw folder; several for a propagator that is to follow anything.
         out: Folder of the run; a run that was interrupted goes on from what lies there.
         runtime: Device, precision and threads.
         unlabelled: More scans without labels, files or slice folders.
@@ -66,7 +67,8 @@ def train(
     # seeded before the weights are drawn: the same recipe starts from the same network
     torch.manual_seed(recipe.training.seed)
     network = build_network(recipe)
-    material = _gather(recipe, Path(data), unlabelled)
+    folders = [Path(one) for one in ([data] if isinstance(data, str | Path) else data)]
+    material = _gather(recipe, folders, unlabelled)
     method: Method
     batches: Batches
     score: Callable[..., dict[str, float]]
@@ -75,6 +77,9 @@ def train(
         batches = TwoStreamBatches(
             material.labelled, phantoms=material.phantoms, unlabelled=material.free, recipe=recipe
         )
+    elif recipe.training.tracks is not None:
+        method, score = partial(track_step, clips=recipe.training.clips), score_tracks
+        batches = TrackBatches(material.labelled, phantoms=material.phantoms, recipe=recipe)
     else:
         method = partial(propagation_step, clips=recipe.training.clips)
         score = score_propagator
@@ -118,17 +123,16 @@ class _Material:
         return {**names, "phantoms": len(self.phantoms)}
 
 
-def _gather(recipe: Recipe, data: Path, unlabelled: Sequence[str | Path]) -> _Material:
+def _gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path]) -> _Material:
     """Find, read and cache what a run learns from and is scored on."""
-    training, dataset = recipe.training, find_cases(data)
-    _expect_same_organs(dataset.labels, recipe, where=data)
-    teach, free, apart = training_split(
-        dataset,
-        labelled=training.labelled_group if dataset.splits else None,
-        unlabelled=training.unlabelled_group if dataset.splits else None,
-        held_out=training.held_out_group if dataset.splits else None,
-    )
-    free = _without_labels(free, unlabelled, apart)
+    training = recipe.training
+    if not folders or (len(folders) > 1 and recipe.organs):
+        raise DatasetError(
+            f"{recipe.name} tells {len(recipe.organs)} organs apart, so it learns from one dataset "
+            f"that names them so; got {len(folders)}"
+        )
+    teach, free, apart = _cases(recipe, folders)
+    free = _without_labels(free, extra, apart)
     if recipe.role == "propagator" or training.batch_unlabelled == 0:
         free = ()  # nobody would look at them
     elif not free:
@@ -140,9 +144,9 @@ def _gather(recipe: Recipe, data: Path, unlabelled: Sequence[str | Path]) -> _Ma
     if not apart:
         _warn(
             f"no scan is held out, so nothing tells how well the model does; name a group "
-            f"{training.held_out_group or 'val'!r} in {data / 'splits.json'}"
+            f"{training.held_out_group or 'val'!r} in {folders[0] / 'splits.json'}"
         )
-    read = partial(read_case, labels=recipe.labels, recipe=recipe.input)
+    read = partial(read_case, labels=recipe.labels if recipe.organs else None, recipe=recipe.input)
     cached = iter(
         cache_scans(
             [
@@ -154,6 +158,25 @@ def _gather(recipe: Recipe, data: Path, unlabelled: Sequence[str | Path]) -> _Ma
     )
     labelled, held, loose = (tuple(islice(cached, len(part))) for part in (teach, apart, free))
     return _Material(labelled, held, loose, phantoms=tuple(cached))
+
+
+def _cases(recipe: Recipe, folders: Sequence[Path]) -> tuple[tuple[Case, ...], ...]:
+    """Return the labelled, unlabelled and held-out cases of all folders."""
+    training = recipe.training
+    parts: tuple[list[Case], ...] = ([], [], [])
+    for folder in folders:
+        dataset = find_cases(folder)
+        if recipe.organs:
+            _expect_same_organs(dataset.labels, recipe, where=folder)
+        groups = training_split(
+            dataset,
+            labelled=training.labelled_group if dataset.splits else None,
+            unlabelled=training.unlabelled_group if dataset.splits else None,
+            held_out=training.held_out_group if dataset.splits else None,
+        )
+        for part, cases in zip(parts, groups, strict=True):
+            part.extend(cases)
+    return tuple(map(tuple, parts))
 
 
 def _warn(message: str) -> None:
@@ -182,7 +205,7 @@ def _phantom(number: int, recipe: Recipe) -> CachedScan:
         RecipeError: A phantom is a CT of thirteen organs and cannot stand for such scans.
     """
     strange = sorted(set(recipe.organs) - set(PHANTOM_LABELS.names))
-    if recipe.input.modality != "CT" or strange:
+    if recipe.input.modality == "MR" or strange:
         raise RecipeError(
             f"{recipe.name}: phantoms are CTs with {', '.join(PHANTOM_LABELS.names)}; set "
             f"training.phantoms = 0 for {recipe.input.modality} of {', '.join(recipe.organs)}"
@@ -190,7 +213,7 @@ def _phantom(number: int, recipe: Recipe) -> CachedScan:
     made = make_phantom(np.random.default_rng((_PHANTOM_SEED, number)))
     table = np.zeros(len(PHANTOM_LABELS) + 1, dtype=np.uint8)
     for organ, place in PHANTOM_LABELS.ids.items():
-        table[place] = recipe.organs.get(organ, 0)
+        table[place] = recipe.organs.get(organ, 0) if recipe.organs else place
     labels = made.labels.with_array(table[made.labels.array])
     return cache_scan(f"phantom {number}", made.image, labels, recipe=recipe.input)
 

@@ -14,7 +14,7 @@ def test_all_that_is_promised_can_be_imported() -> None:
 
 @pytest.mark.parametrize("kind", sorted(BUILDERS))
 def test_an_unknown_preset_lists_the_known(kind: str) -> None:
-    with pytest.raises(RecipeError, match="There are: paper, small, tiny"):
+    with pytest.raises(RecipeError, match="There are: paper, "):
         build(kind, "huge", classes=3)
 
 
