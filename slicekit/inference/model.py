@@ -22,6 +22,7 @@ from slicekit.runtime import Runtime, pick_runtime
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "ct_abdomen_reference"
+DEFAULT_PROPAGATOR = "any_propagator"
 _SHOWN = 5
 
 
@@ -35,6 +36,17 @@ class Model:
     propagator_recipe: Recipe | None
     sha256: dict[str, str]
     """Model name to the SHA-256 of its tensors."""
+    runtime: Runtime
+
+
+@dataclass(frozen=True, eq=False)
+class Carrier:
+    """A propagator alone."""
+
+    network: STCN
+    recipe: Recipe
+    sha256: str
+    """Of its tensors."""
     runtime: Runtime
 
 
@@ -76,6 +88,26 @@ def load_model(
         )
     digests[its_recipe.name] = digest
     return Model(recipe, reference, carrier, its_recipe, digests, runtime)
+
+
+def load_propagator(
+    name: str | Path = DEFAULT_PROPAGATOR, runtime: Runtime | None = None
+) -> Carrier:
+    """Load a propagator alone, to carry what a person drew.
+
+    Args:
+        name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
+        runtime: Where it runs; decided automatically when ``None``.
+
+    Raises:
+        RecipeError: No such model, or it is no propagator.
+        CheckpointError: Weights are missing, damaged, or of another recipe.
+    """
+    runtime = runtime or pick_runtime()
+    network, recipe, digest = _load(name, runtime, role="propagator")
+    if not isinstance(network, STCN):
+        raise CheckpointError(f"{name}: a propagator is an STCN")
+    return Carrier(network, recipe, digest, runtime)
 
 
 def build_network(recipe: Recipe) -> nn.Module:

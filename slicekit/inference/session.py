@@ -1,0 +1,357 @@
+"""A session: a person draws a few slices, the organ comes out, and the next slice is suggested.
+
+Reference: Cheng et al. 2021 (MiVOS), interaction and propagation kept apart; the memo by gaps,
+the ends that are drawn empty and the suggestions are ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicekit import checks
+from slicekit.data.intensity import as_expected
+from slicekit.errors import DataWarning, LabelError, ShapeError
+from slicekit.inference.canvas import Canvas
+from slicekit.inference.follow import Followed, Follower, FollowSettings, Task
+from slicekit.inference.frames import frames_of
+from slicekit.inference.interpolate import Outline, interpolate
+from slicekit.inference.memo import Memo
+from slicekit.inference.model import Carrier
+from slicekit.inference.suggest import Suggestion, suggest
+from slicekit.inference.walk import Gap, gaps
+from slicekit.labels import LabelSet
+from slicekit.volume import Volume, along
+
+Axis = Literal["z", "y", "x"]
+Progress = Callable[[int, int], None]
+"""Told the gaps done and the gaps in all."""
+
+
+class Provenance(IntEnum):
+    """Where the mask of an organ in a slice comes from."""
+
+    UNSEEN = 0
+    """Nothing of the organ is there, or nobody looked."""
+    DRAWN = 1
+    """A guide says so."""
+    PROPAGATED = 2
+    """A network carried it here."""
+    INTERPOLATED = 3
+    """The shapes of drawn slices were interpolated."""
+
+
+class _Key(NamedTuple):
+    """What decides the answer of one gap of one organ."""
+
+    left: int | None
+    right: int | None
+    digest: str
+
+
+class _Track:
+    """One organ: its guides, and what is known of every slice."""
+
+    def __init__(self, number: int, depth: int) -> None:
+        self.number = number
+        self.guides: dict[int, NDArray[np.bool_]] = {}
+        self.shown: set[_Key] = set()
+        self.provenance = np.zeros(depth, np.uint8)
+        self.doubt = np.zeros(depth, np.float32)
+        self.area = np.zeros(depth, np.float32)
+
+    def tasks(self, z_range: tuple[int, int]) -> dict[_Key, Task]:
+        """Return the gaps between the guides, each with what decides its answer."""
+        if not any(mask.any() for mask in self.guides.values()):
+            return {}
+        found = {}
+        for gap in gaps(z_range[1], sorted(self.guides)):
+            slices = range(max(gap.slices.start, z_range[0]), max(gap.slices.stop, z_range[0]))
+            ends = {z: self.guides[z] for z in (gap.left, gap.right) if z is not None}
+            digest = hashlib.sha256(b"".join(np.packbits(m).tobytes() for m in ends.values()))
+            key = _Key(gap.left, gap.right, digest.hexdigest())
+            found[key] = Task(Gap(gap.left, gap.right, slices), ends)
+        return found
+
+
+class Session:
+    """Guides of a scan and what follows from them.
+
+    A correction walks the gaps beside it and no other. Memory beside the scan: two bytes a voxel
+    (three above 255 organs), a byte a pixel of every guide, and ``budget_bytes`` for walking and
+    for remembering what was walked, however many organs there are.
+
+    Args:
+        scan: What is to be segmented.
+        carrier: From ``load_propagator``; shapes are interpolated where it is ``None``.
+        axis: Slices are taken along this axis of the scan: axial, coronal or sagittal.
+        z_range: First slice, and the one behind the last, that may be answered; all for ``None``.
+        names: Organs and their ids; without it organs are numbered as they come.
+        budget_bytes: Half of it for what is being walked, half for what was.
+
+    Raises:
+        ShapeError: The scan has a single slice along the axis, or ``z_range`` lies outside.
+
+    Example:
+        >>> from slicekit.data.phantom import make_phantom
+        >>> made = make_phantom(np.random.default_rng(0), shape=(24, 48, 64))
+        >>> liver = made.labels.array == 6
+        >>> first, *_, last = np.flatnonzero(liver.any(axis=(1, 2)))
+        >>> session = Session(made.image)
+        >>> for z in (first, last):
+        ...     session.add_guide(z, liver[z], organ="liver")
+        >>> labels = session.propagate()
+        >>> bool((labels.array == 1)[first + 1].any())
+        True
+    """
+
+    def __init__(
+        self,
+        scan: Volume,
+        carrier: Carrier | None = None,
+        *,
+        axis: Axis = "z",
+        z_range: tuple[int, int] | None = None,
+        names: LabelSet | None = None,
+        budget_bytes: int = 512 << 20,
+    ) -> None:
+        self.scan, self.carrier, self.axis = scan, carrier, axis
+        view = along(scan, axis)
+        depth = view.shape[0]
+        if depth < 2:
+            raise ShapeError(
+                f"the scan has a single slice along {axis}, so there is nowhere to carry a mask; "
+                "choose another axis"
+            )
+        self.z_range = (0, depth) if z_range is None else z_range
+        if not 0 <= self.z_range[0] < self.z_range[1] <= depth:
+            raise ShapeError(
+                f"z_range must lie within 0 to {depth}, the first below the second, got {z_range}"
+            )
+        self._view, self._given = view, names
+        self._tracks: dict[str, _Track] = {}
+        self._canvas = Canvas(view.shape)
+        self._memo: Memo[Followed | Outline] = Memo(budget_bytes=budget_bytes // 2)
+        self._follower = (
+            None if carrier is None else _follower(view, carrier, budget_bytes=budget_bytes // 2)
+        )
+
+    def add_guide(self, z: int, mask: NDArray[Any], *, organ: str = "organ") -> None:
+        """Say where an organ is in a slice; a mask that is there already is replaced.
+
+        Args:
+            z: The slice, counted along the session's axis.
+            mask: ``(y, x)`` of the slice, non-zero on the organ. An empty mask says that the
+                organ is not there: it ends before.
+            organ: Its name.
+
+        Raises:
+            ShapeError: The mask has another size, or the slice does not exist.
+            LabelError: The name is unknown, or the mask overlaps that of another organ.
+        """
+        first, end = self.z_range
+        if not (isinstance(z, int | np.integer) and first <= z < end):
+            raise ShapeError(
+                f"there is no slice {z} to draw on; slices go from {first} to {end - 1}"
+            )
+        _, rows, columns = self._view.shape
+        checks.expect_shape(f"the mask of slice {z}", np.asarray(mask), f"{rows} {columns}")
+        inside = np.asarray(mask) != 0
+        self._expect_apart(int(z), inside, organ)
+        if organ not in self._tracks:
+            self._tracks[organ] = _Track(self._number(organ), self._view.shape[0])
+        self._tracks[organ].guides[int(z)] = inside
+
+    def remove_guide(self, z: int, *, organ: str | None = None) -> None:
+        """Forget what was drawn in a slice, of one organ or of all.
+
+        Raises:
+            LabelError: Nothing is drawn there.
+        """
+        owners = [name for name in self._tracks if organ in (None, name)]
+        held = [name for name in owners if z in self._tracks[name].guides]
+        if not held:
+            drawn = sorted({n for name in owners for n in self._tracks[name].guides})
+            raise LabelError(
+                f"nothing of {organ or 'any organ'} is drawn on slice {z}, but on {drawn}"
+            )
+        for name in held:
+            del self._tracks[name].guides[z]
+
+    @property
+    def guides(self) -> Mapping[str, Mapping[int, NDArray[np.bool_]]]:
+        """Organ to slice to drawn mask ``(y, x)``."""
+        tracks = {name: MappingProxyType(track.guides) for name, track in self._tracks.items()}
+        return MappingProxyType(tracks)
+
+    @property
+    def names(self) -> LabelSet:
+        """The organs and their ids."""
+        if self._given is not None:
+            return self._given
+        return LabelSet({name: track.number for name, track in self._tracks.items()})
+
+    @property
+    def labels(self) -> Volume:
+        """``(z, y, x)`` ids on the scan's grid, as the last ``propagate`` left them."""
+        moved = np.moveaxis(self._canvas.labels, 0, "zyx".index(self.axis))
+        return self.scan.with_array(np.ascontiguousarray(moved))
+
+    @property
+    def provenance(self) -> dict[str, NDArray[np.uint8]]:
+        """Organ to ``(slices,)`` numbers of ``Provenance``."""
+        return {name: track.provenance.copy() for name, track in self._tracks.items()}
+
+    @property
+    def doubt(self) -> dict[str, NDArray[np.float32]]:
+        """Organ to ``(slices,)`` doubt, 0 to 1; 0 where it was drawn or nothing is there."""
+        return {name: track.doubt.copy() for name, track in self._tracks.items()}
+
+    def propagate(self, progress: Progress | None = None) -> Volume:
+        """Carry the guides through the scan.
+
+        What was carried before and has not changed is not computed again. When the call is
+        interrupted, ``labels`` holds what was carried until then, and another call goes on.
+
+        Args:
+            progress: Told the gaps done and the gaps in all.
+
+        Returns:
+            ``labels``.
+
+        Raises:
+            LabelError: Nothing is drawn yet.
+            BudgetError: The budget is too small for one guide.
+        """
+        if not any(m.any() for track in self._tracks.values() for m in track.guides.values()):
+            raise LabelError(
+                "nothing is drawn yet, so there is nothing to carry; draw at least one slice of an "
+                "organ - add_guide(z, mask, organ=...)"
+            )
+        wanted = {name: track.tasks(self.z_range) for name, track in self._tracks.items()}
+        stale = self._clear_stale(wanted)
+        todo = [
+            (name, key, task)
+            for name, tasks in wanted.items()
+            for key, task in tasks.items()
+            if key not in self._tracks[name].shown
+        ]
+        for name, tasks in wanted.items():
+            if tasks and not any(task.gap.slices for task in tasks.values()):
+                warnings.warn(f"{name}: every slice is drawn, nothing is left to carry",
+                              DataWarning, stacklevel=2)  # fmt: skip
+        for done, (name, key, pieces) in enumerate(self._answers(todo), start=1):
+            self._show(self._tracks[name], key, pieces, stale)
+            if progress is not None:
+                progress(done, len(todo))
+        return self.labels
+
+    def suggest(self, count: int = 1) -> tuple[Suggestion, ...]:
+        """Say which slices to draw next, the most useful first, and why.
+
+        Returns:
+            At most ``count``; fewer where nothing is doubtful. Call ``propagate`` before.
+        """
+        tracks = {name: track for name, track in self._tracks.items() if track.shown}
+        return suggest(
+            {name: track.doubt for name, track in tracks.items()},
+            {name: track.area for name, track in tracks.items()},
+            {name: track.guides for name, track in tracks.items()},
+            slice_mm=self._view.spacing_mm[0],
+            count=count,
+        )
+
+    def _number(self, organ: str) -> int:
+        if self._given is None:
+            return max((track.number for track in self._tracks.values()), default=0) + 1
+        if organ not in self._given.ids:
+            raise LabelError(f"unknown organ {organ!r}; {checks.suggest(organ, self._given.names)}")
+        return self._given.ids[organ]
+
+    def _expect_apart(self, z: int, mask: NDArray[np.bool_], organ: str) -> None:
+        for name, track in self._tracks.items():
+            both = (
+                0 if name == organ or z not in track.guides else int((track.guides[z] & mask).sum())
+            )
+            if both:
+                raise LabelError(
+                    f"on slice {z} the mask of {organ!r} overlaps that of {name!r} by {both} "
+                    "pixels; draw them apart, or follow each in a session of its own"
+                )
+
+    def _clear_stale(self, wanted: Mapping[str, Mapping[_Key, Task]]) -> set[int]:
+        """Empty every slice whose answer has changed, draw its guides; return those slices."""
+        stale: set[int] = set()
+        for name, track in self._tracks.items():
+            for key in track.shown ^ set(wanted[name]):
+                left = self.z_range[0] if key.left is None else key.left
+                right = self.z_range[1] - 1 if key.right is None else key.right
+                stale.update(range(left, right + 1))
+        for name, track in self._tracks.items():  # what is cleared is no longer shown
+            tasks = wanted[name]
+            track.shown = {
+                key for key in track.shown
+                if key in tasks and stale.isdisjoint(tasks[key].gap.slices)
+            }  # fmt: skip
+        zs = sorted(stale)
+        self._canvas.clear(zs)
+        for track in self._tracks.values():
+            for values in (track.provenance, track.doubt, track.area):
+                values[zs] = 0
+            for z in stale & set(track.guides):
+                self._canvas.draw(z, track.number, track.guides[z])
+                track.provenance[z] = Provenance.DRAWN
+                track.area[z] = track.guides[z].sum()
+        return stale
+
+    def _answers(
+        self, todo: Sequence[tuple[str, _Key, Task]]
+    ) -> Iterator[tuple[str, _Key, Sequence[Followed | Outline]]]:
+        """Yield the answer of every gap: those in the memo, then those that must be walked."""
+        missing = []
+        for name, key, task in todo:
+            if (known := self._memo.get((name, key))) is None:
+                missing.append((name, key, task))
+            else:
+                yield name, key, known
+        for n, pieces in self._compute([task for _, _, task in missing]):
+            name, key, _ = missing[n]
+            self._memo.put((name, key), pieces)
+            yield name, key, pieces
+
+    def _compute(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Sequence[Followed | Outline]]]:
+        if self._follower is not None:
+            yield from self._follower.follow(tasks)
+            return
+        for n, task in enumerate(tasks):
+            yield n, list(interpolate(task.gap, task.guides, spacing_mm=self._view.spacing_mm))
+
+    def _show(
+        self, track: _Track, key: _Key, pieces: Sequence[Followed | Outline], stale: set[int]
+    ) -> None:
+        """Paint what is said of the slices that were emptied."""
+        for piece in pieces:
+            if piece.z in stale:
+                track.area[piece.z] = self._canvas.paint(track.number, piece)
+                track.doubt[piece.z] = piece.doubt
+                carried = isinstance(piece, Followed)
+                track.provenance[piece.z] = (
+                    Provenance.PROPAGATED if carried else Provenance.INTERPOLATED
+                )
+        track.shown.add(key)
+
+
+def _follower(view: Volume, carrier: Carrier, *, budget_bytes: int) -> Follower:
+    recipe = carrier.recipe
+    tracks = recipe.training.tracks
+    seen = as_expected(view, recipe.input)
+    settings = FollowSettings(size=tracks.size if tracks else 256, budget_bytes=budget_bytes)
+    planes = frames_of(seen, recipe.input)
+    return Follower(planes, carrier.network, carrier.runtime, view.spacing_mm, settings)
