@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from slicekit.data.region import Region
-from slicekit.inference.follow import Planes
+from slicekit.inference.follow import Follower, FollowSettings, Planes
+from slicekit.inference.model import Carrier
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
 from slicekit.windows import three_channels
@@ -36,3 +37,15 @@ def frames_of(
         return torch.from_numpy(three_channels(cut, recipe.three_windows))
 
     return planes
+
+
+def follower_of(scan: Volume, carrier: Carrier, *, budget_bytes: int = 256 << 20) -> Follower:
+    """Return what follows organs through a scan whose intensities are as the carrier expects.
+
+    A network that was not trained on regions sees them with twice the pixels.
+    """
+    recipe = carrier.recipe
+    tracks = recipe.training.tracks
+    settings = FollowSettings(size=tracks.size if tracks else 256, budget_bytes=budget_bytes)
+    planes = frames_of(scan, recipe.input)
+    return Follower(planes, carrier.network, carrier.runtime, scan.spacing_mm, settings)

@@ -38,6 +38,14 @@ class Model:
     """Model name to the SHA-256 of its tensors."""
     runtime: Runtime
 
+    @property
+    def carrier(self) -> Carrier | None:
+        """The propagator with all that belongs to it."""
+        recipe = self.propagator_recipe
+        if self.propagator is None or recipe is None:
+            return None
+        return Carrier(self.propagator, recipe, self.sha256[recipe.name], self.runtime)
+
 
 @dataclass(frozen=True, eq=False)
 class Carrier:
@@ -48,6 +56,11 @@ class Carrier:
     sha256: str
     """Of its tensors."""
     runtime: Runtime
+
+    @property
+    def in_regions(self) -> bool:
+        """Whether it was trained to follow one organ at a time inside a region of interest."""
+        return self.recipe.training.tracks is not None
 
 
 def load_model(
@@ -81,7 +94,8 @@ def load_model(
     carrier, its_recipe, digest = _load(found, runtime, role="propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
-    if its_recipe.input != recipe.input:
+    for_anything = its_recipe.training.tracks is not None and its_recipe.input.modality == "any"
+    if its_recipe.input != recipe.input and not (for_anything and recipe.input.modality == "CT"):
         raise RecipeError(
             f"{recipe.name!r} and its propagator {its_recipe.name!r} ({found}) see slices "
             f"differently: {_differences(recipe, its_recipe, ('input',))}; train them alike"

@@ -6,12 +6,11 @@ the ends that are drawn empty and the suggestions are ours.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import IntEnum
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,65 +19,25 @@ from slicekit import checks
 from slicekit.data.intensity import as_expected
 from slicekit.errors import DataWarning, LabelError, ShapeError
 from slicekit.inference.canvas import Canvas
-from slicekit.inference.follow import Followed, Follower, FollowSettings, Task
-from slicekit.inference.frames import frames_of
+from slicekit.inference.follow import Followed, Task
+from slicekit.inference.frames import follower_of
 from slicekit.inference.interpolate import Outline, interpolate
 from slicekit.inference.memo import Memo
 from slicekit.inference.model import Carrier
+from slicekit.inference.organ_track import GapKey, OrganTrack, Provenance
+from slicekit.inference.session_file import (
+    SavedSession,
+    expect_same_scan,
+    read_session,
+    write_session,
+)
 from slicekit.inference.suggest import Suggestion, suggest
-from slicekit.inference.walk import Gap, gaps
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume, along
 
 Axis = Literal["z", "y", "x"]
 Progress = Callable[[int, int], None]
 """Told the gaps done and the gaps in all."""
-
-
-class Provenance(IntEnum):
-    """Where the mask of an organ in a slice comes from."""
-
-    UNSEEN = 0
-    """Nothing of the organ is there, or nobody looked."""
-    DRAWN = 1
-    """A guide says so."""
-    PROPAGATED = 2
-    """A network carried it here."""
-    INTERPOLATED = 3
-    """The shapes of drawn slices were interpolated."""
-
-
-class _Key(NamedTuple):
-    """What decides the answer of one gap of one organ."""
-
-    left: int | None
-    right: int | None
-    digest: str
-
-
-class _Track:
-    """One organ: its guides, and what is known of every slice."""
-
-    def __init__(self, number: int, depth: int) -> None:
-        self.number = number
-        self.guides: dict[int, NDArray[np.bool_]] = {}
-        self.shown: set[_Key] = set()
-        self.provenance = np.zeros(depth, np.uint8)
-        self.doubt = np.zeros(depth, np.float32)
-        self.area = np.zeros(depth, np.float32)
-
-    def tasks(self, z_range: tuple[int, int]) -> dict[_Key, Task]:
-        """Return the gaps between the guides, each with what decides its answer."""
-        if not any(mask.any() for mask in self.guides.values()):
-            return {}
-        found = {}
-        for gap in gaps(z_range[1], sorted(self.guides)):
-            slices = range(max(gap.slices.start, z_range[0]), max(gap.slices.stop, z_range[0]))
-            ends = {z: self.guides[z] for z in (gap.left, gap.right) if z is not None}
-            digest = hashlib.sha256(b"".join(np.packbits(m).tobytes() for m in ends.values()))
-            key = _Key(gap.left, gap.right, digest.hexdigest())
-            found[key] = Task(Gap(gap.left, gap.right, slices), ends)
-        return found
 
 
 class Session:
@@ -136,11 +95,15 @@ class Session:
                 f"z_range must lie within 0 to {depth}, the first below the second, got {z_range}"
             )
         self._view, self._given = view, names
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, OrganTrack] = {}
         self._canvas = Canvas(view.shape)
         self._memo: Memo[Followed | Outline] = Memo(budget_bytes=budget_bytes // 2)
         self._follower = (
-            None if carrier is None else _follower(view, carrier, budget_bytes=budget_bytes // 2)
+            None
+            if carrier is None
+            else follower_of(
+                as_expected(view, carrier.recipe.input), carrier, budget_bytes=budget_bytes // 2
+            )
         )
 
     def add_guide(self, z: int, mask: NDArray[Any], *, organ: str = "organ") -> None:
@@ -166,7 +129,7 @@ class Session:
         inside = np.asarray(mask) != 0
         self._expect_apart(int(z), inside, organ)
         if organ not in self._tracks:
-            self._tracks[organ] = _Track(self._number(organ), self._view.shape[0])
+            self._tracks[organ] = OrganTrack(self._number(organ), self._view.shape[0])
         self._tracks[organ].guides[int(z)] = inside
 
     def remove_guide(self, z: int, *, organ: str | None = None) -> None:
@@ -268,6 +231,53 @@ class Session:
             count=count,
         )
 
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write guides and labels into one file; the scan itself stays where it is.
+
+        Raises:
+            WriteError: It cannot be written whole, or something is in the way.
+        """
+        saved = SavedSession(
+            self.axis, self.z_range, self.names.ids, self._given is not None, self.guides,
+            self._canvas.labels, self.scan.affine, self.scan.shape,
+            None if self.carrier is None else self.carrier.sha256,
+        )  # fmt: skip
+        return write_session(path, saved, overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        scan: Volume,
+        carrier: Carrier | None = None,
+        *,
+        budget_bytes: int = 512 << 20,
+    ) -> Session:
+        """Go on with a session that was saved.
+
+        Labels are those that were saved; the next ``propagate`` carries everything anew.
+
+        Raises:
+            ReadError: It is no saved session, or damaged.
+            GeometryError: It was drawn on another scan.
+        """
+        saved = read_session(path)
+        expect_same_scan(saved, path=path, shape=scan.shape, affine=scan.affine)
+        if (None if carrier is None else carrier.sha256) != saved.model:
+            warnings.warn(f"{path}: was carried by other weights; a new propagation may differ",
+                          DataWarning, stacklevel=2)  # fmt: skip
+        axis: Any = saved.axis
+        names = LabelSet(saved.names)
+        session = cls(
+            scan, carrier, axis=axis, z_range=saved.z_range, names=names, budget_bytes=budget_bytes
+        )
+        for organ, masks in saved.guides.items():
+            for z, mask in masks.items():
+                session.add_guide(z, mask, organ=organ)
+        session._given = names if saved.named else None
+        session._canvas.labels = saved.labels
+        return session
+
     def _number(self, organ: str) -> int:
         if self._given is None:
             return max((track.number for track in self._tracks.values()), default=0) + 1
@@ -286,7 +296,7 @@ class Session:
                     "pixels; draw them apart, or follow each in a session of its own"
                 )
 
-    def _clear_stale(self, wanted: Mapping[str, Mapping[_Key, Task]]) -> set[int]:
+    def _clear_stale(self, wanted: Mapping[str, Mapping[GapKey, Task]]) -> set[int]:
         """Empty every slice whose answer has changed, draw its guides; return those slices."""
         stale: set[int] = set()
         for name, track in self._tracks.items():
@@ -312,8 +322,8 @@ class Session:
         return stale
 
     def _answers(
-        self, todo: Sequence[tuple[str, _Key, Task]]
-    ) -> Iterator[tuple[str, _Key, Sequence[Followed | Outline]]]:
+        self, todo: Sequence[tuple[str, GapKey, Task]]
+    ) -> Iterator[tuple[str, GapKey, Sequence[Followed | Outline]]]:
         """Yield the answer of every gap: those in the memo, then those that must be walked."""
         missing = []
         for name, key, task in todo:
@@ -334,7 +344,7 @@ class Session:
             yield n, list(interpolate(task.gap, task.guides, spacing_mm=self._view.spacing_mm))
 
     def _show(
-        self, track: _Track, key: _Key, pieces: Sequence[Followed | Outline], stale: set[int]
+        self, track: OrganTrack, key: GapKey, pieces: Sequence[Followed | Outline], stale: set[int]
     ) -> None:
         """Paint what is said of the slices that were emptied."""
         for piece in pieces:
@@ -346,12 +356,3 @@ class Session:
                     Provenance.PROPAGATED if carried else Provenance.INTERPOLATED
                 )
         track.shown.add(key)
-
-
-def _follower(view: Volume, carrier: Carrier, *, budget_bytes: int) -> Follower:
-    recipe = carrier.recipe
-    tracks = recipe.training.tracks
-    seen = as_expected(view, recipe.input)
-    settings = FollowSettings(size=tracks.size if tracks else 256, budget_bytes=budget_bytes)
-    planes = frames_of(seen, recipe.input)
-    return Follower(planes, carrier.network, carrier.runtime, view.spacing_mm, settings)
