@@ -81,6 +81,9 @@ class Task(NamedTuple):
     gap: Gap
     guides: Mapping[int, NDArray[np.bool_]]
     """Mask ``(y, x)`` on the gap's guides; an empty one says that the object is absent there."""
+    reach: float = math.inf
+    """Beyond an outermost guide: half the slices between it and the next one, within which the
+    object may be expected to end."""
 
 
 class Followed(NamedTuple):

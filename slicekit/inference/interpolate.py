@@ -11,7 +11,7 @@ are ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from slicekit.data.region import box_of, union
-from slicekit.inference.walk import Gap
+from slicekit.inference.follow import Task
 
 _TRUSTED_MM = 30.0
 
@@ -46,26 +46,21 @@ class Outline(NamedTuple):
         return (slice(y0, y1), slice(x0, x1)), self.plane
 
 
-def interpolate(
-    gap: Gap,
-    guides: Mapping[int, NDArray[np.bool_]],
-    *,
-    spacing_mm: tuple[float, float, float],
-) -> Iterator[Outline]:
+def interpolate(task: Task, *, spacing_mm: tuple[float, float, float]) -> Iterator[Outline]:
     """Answer the slices of one gap.
 
     Between two drawn slices that show the object, distances are interpolated. Towards a slice that
     is drawn empty, or beyond the last one, the object shrinks like a ball of its own width, and
-    faster where the empty slice is nearer.
+    faster where the empty slice, or half the way to the next drawn slice inwards, is nearer.
 
     Args:
-        gap: The slices and the guides at their ends.
-        guides: Slice to mask ``(y, x)`` of one object; an empty mask says that it is absent.
+        task: The slices, and what is drawn at their ends.
         spacing_mm: Along ``(z, y, x)``.
 
     Returns:
         The slices that still hold the object, rising.
     """
+    gap, guides = task.gap, task.guides
     ends = [z for z in (gap.left, gap.right) if z is not None]
     boxes = [box for z in ends if (box := box_of(guides[z])) is not None]
     if not boxes or not gap.slices:
@@ -81,7 +76,8 @@ def interpolate(
         else:
             start = shown[0]
             far = [abs(end - start) * step_mm for end in ends if end != start]
-            inside = _cap(distances[start], abs(z - start) * step_mm, far[0] if far else math.inf)
+            gone_mm = far[0] if far else (task.reach + 0.5) * step_mm
+            inside = _cap(distances[start], abs(z - start) * step_mm, gone_mm)
         if (inside > 0).any():
             away_mm = min(abs(z - end) for end in shown) * step_mm
             soft = np.clip(inside / max(in_plane), -1, 1) * 127.5 + 127.5

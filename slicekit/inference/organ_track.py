@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class GapKey(NamedTuple):
 
     left: int | None
     right: int | None
+    reach: float
     digest: str
 
 
@@ -45,15 +47,23 @@ class OrganTrack:
         self.doubt = np.zeros(depth, np.float32)
         self.area = np.zeros(depth, np.float32)
 
-    def tasks(self, z_range: tuple[int, int]) -> dict[GapKey, Task]:
-        """Return the gaps between the guides, each with what decides its answer."""
+    def tasks(self, z_range: tuple[int, int], *, by_shape: bool) -> dict[GapKey, Task]:
+        """Return the gaps between the guides, each with what decides its answer.
+
+        Where shapes are interpolated, how far the outermost guides reach depends on the next
+        guides inwards.
+        """
         if not any(mask.any() for mask in self.guides.values()):
             return {}
         found = {}
-        for gap in gaps(z_range[1], sorted(self.guides)):
+        drawn = sorted(self.guides)
+        for gap in gaps(z_range[1], drawn):
             slices = range(max(gap.slices.start, z_range[0]), max(gap.slices.stop, z_range[0]))
             ends = {z: self.guides[z] for z in (gap.left, gap.right) if z is not None}
             digest = hashlib.sha256(b"".join(np.packbits(m).tobytes() for m in ends.values()))
-            key = GapKey(gap.left, gap.right, digest.hexdigest())
-            found[key] = Task(Gap(gap.left, gap.right, slices), ends)
+            reach = math.inf
+            if by_shape and len(ends) == 1 and len(drawn) > 1:
+                reach = (drawn[1] - drawn[0] if gap.left is None else drawn[-1] - drawn[-2]) / 2
+            key = GapKey(gap.left, gap.right, reach, digest.hexdigest())
+            found[key] = Task(Gap(gap.left, gap.right, slices), ends, reach)
         return found

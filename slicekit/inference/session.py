@@ -165,7 +165,7 @@ class Session:
     def labels(self) -> Volume:
         """``(z, y, x)`` ids on the scan's grid, as the last ``propagate`` left them."""
         moved = np.moveaxis(self._canvas.labels, 0, "zyx".index(self.axis))
-        return self.scan.with_array(np.ascontiguousarray(moved))
+        return self.scan.with_array(moved.copy(order="C"))
 
     @property
     def provenance(self) -> dict[str, NDArray[np.uint8]]:
@@ -198,7 +198,10 @@ class Session:
                 "nothing is drawn yet, so there is nothing to carry; draw at least one slice of an "
                 "organ - add_guide(z, mask, organ=...)"
             )
-        wanted = {name: track.tasks(self.z_range) for name, track in self._tracks.items()}
+        wanted = {
+            name: track.tasks(self.z_range, by_shape=self._follower is None)
+            for name, track in self._tracks.items()
+        }
         stale = self._clear_stale(wanted)
         todo = [
             (name, key, task)
@@ -341,7 +344,7 @@ class Session:
             yield from self._follower.follow(tasks)
             return
         for n, task in enumerate(tasks):
-            yield n, list(interpolate(task.gap, task.guides, spacing_mm=self._view.spacing_mm))
+            yield n, list(interpolate(task, spacing_mm=self._view.spacing_mm))
 
     def _show(
         self, track: OrganTrack, key: GapKey, pieces: Sequence[Followed | Outline], stale: set[int]

@@ -75,7 +75,7 @@ def read_session(path: str | Path) -> SavedSession:
     """
     file = Path(path)
     try:
-        with np.load(file, allow_pickle=False) as held:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:
             about = json.loads(str(held["about"]))
             packed, labels, affine = held["masks"], held["labels"], held["affine"]
         if about["kind"] != _KIND:

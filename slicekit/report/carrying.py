@@ -36,6 +36,7 @@ from slicekit.runtime import Runtime
 from slicekit.volume import Volume, along
 
 _AXES = "zyx"
+_NAMELESS = "label_"
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _names(guides: Path, ids: Sequence[int]) -> LabelSet:
     if names is None:
         names, source = truth_names(guides)
     if names is None:
-        return LabelSet({f"label_{number}": number for number in ids})
+        return LabelSet({f"{_NAMELESS}{number}": number for number in ids})
     unnamed = sorted(set(ids) - set(names.ids.values()))
     if unnamed:
         raise LabelError(
@@ -286,8 +287,9 @@ def _describe(
     found: Carried, session: Session, *, scan: Path, guides: Path, command: Sequence[str]
 ) -> dict[str, Any]:
     carrier = session.carrier
+    known = not all(name.startswith(_NAMELESS) for name in session.names.names)
     return {
-        "labels": {"background": 0, **session.names.ids},
+        **({"labels": {"background": 0, **session.names.ids}} if known else {}),
         "scan": str(scan),
         "guides": str(guides),
         "axis": session.axis,
