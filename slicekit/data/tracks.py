@@ -107,14 +107,15 @@ class Tracks:
                 return None
             start = int(rng.integers(0, abs(second - first) - 1)) if rng.random() < 0.7 else 0
         else:
-            end = int(held.max() if way > 0 else held.min())
             first = int(rng.choice(held))
-            if rng.random() < self.recipe.ending_share:
-                first = end - way * int(rng.integers(0, reach + 1))
+            start = int(rng.integers(0, reach)) if rng.random() < 0.6 else 0
+            if rng.random() < self.recipe.ending_share:  # walk over the end, or just behind it
+                end = int(held.max() if way > 0 else held.min())
+                start = int(rng.integers(0, reach + 1))
+                first = end - way * (start + stride * int(rng.integers(-2, self.recipe.slices)))
             if first not in held:
                 return None
             second = first
-            start = int(rng.integers(0, reach)) if rng.random() < 0.6 else 0
         before = first + way * start
         walk = tuple(before + way * stride * n for n in range(1, self.recipe.slices + 1))
         if second != first:  # do not walk over the guide ahead
@@ -160,7 +161,8 @@ class Tracks:
         ]
         near = plain[2].astype(np.float32)
         if place.before not in place.guides:
-            near = spoil(plain[2], rng)
+            ghost = not plain[2].any() and rng.random() < recipe.ghost_share
+            near = spoil(plain[0] if ghost else plain[2], rng)
         if rng.random() < recipe.unknown_share:
             near = np.full_like(near, UNKNOWN)
         return Track(

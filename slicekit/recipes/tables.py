@@ -142,12 +142,15 @@ class TrackRecipe(Section):
     """Distance between them, about."""
     gap_mm: tuple[Positive, Positive] = (4.0, 60.0)
     """Distance between two guides, or from the only guide to where the walk begins."""
-    between_share: Share = 0.6
+    between_share: Share = 0.45
     """Share of tracks with a guide on both sides."""
-    ending_share: Share = 0.35
+    ending_share: Share = 0.5
     """Chance that a track without a guide ahead is placed where the organ ends."""
     degrade_share: Share = 0.3
     """Share of guides that are eroded, dilated or shifted."""
+    ghost_share: Share = 0.5
+    """Where the organ has ended before the first slice: share of tracks whose neighbour is said to
+    hold it still, so that the propagator learns to stop late rather than never."""
     unknown_share: Share = 0.15
     """Share of tracks whose first slice has no answered neighbour."""
     margin: tuple[Share, Share] = (0.15, 0.6)
