@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicekit.errors import BudgetError, ShapeError
-from slicekit.inference.memory import MemoryBank
+from slicekit.inference.memory import MemoryBank, best_of
 from slicekit.networks.stcn import dense_read
 
 H, W, CK, CV, K = 3, 4, 8, 6, 3
@@ -44,6 +44,19 @@ def test_a_read_in_chunks_equals_the_dense_one(monkeypatch):
     bank.remember(keys[1], values[1])
     dense = dense_read(keys.movedim(0, 2), values.movedim(0, 3), keys[0], top_k=20)
     torch.testing.assert_close(bank.read(keys[0]), dense, atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 6), st.integers(1, 9), st.integers(1, 60), st.integers(0, 2**16))
+def test_the_best_of_groups_are_the_best_of_all(group, groups, top_k, seed):
+    random = torch.Generator().manual_seed(seed)
+    scores = torch.randint(-6, 7, (5, group * groups), generator=random).float()  # many are equal
+    scores[0] = torch.arange(group * groups)
+    best, where = best_of(scores, top_k, group=group)
+    wanted = scores.topk(min(top_k, group * groups), dim=1).values
+    assert torch.equal(best.sort(dim=1, descending=True).values, wanted)
+    assert torch.equal(scores.gather(1, where), best)
+    assert all(len(set(row)) == len(row) for row in where.tolist())
 
 
 def test_reading_a_stored_key_with_top_1_returns_its_own_value():
