@@ -94,9 +94,12 @@ def state_of_the_list(*, channels: int) -> State:
     return state
 
 
-def test_a_file_of_the_published_names_is_imported_whole(tmp_path: Path) -> None:
-    state = state_of_the_list(channels=5)
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [5, 4])
+def test_a_file_of_the_published_names_is_imported_whole(tmp_path: Path, channels: int) -> None:
+    state = state_of_the_list(channels=channels)
     file = saved(tmp_path, state)
+    state[FIRST] = torch.nn.functional.pad(state[FIRST], (0, 0, 0, 0, 0, 5 - channels))
     path = import_published(file, tmp_path / "new" / "stcn_paper.safetensors")
     weights = load_weights(path)
     assert list(weights.state) == sorted(state)
