@@ -19,6 +19,8 @@ from slicekit.errors import BudgetError, ShapeError
 
 QUERIES_AT_ONCE = 128
 """Query places whose scores are held at one time; few, so that they stay in the cache."""
+GROUP = 8
+"""Columns of which only the best is looked at first."""
 
 
 class MemoryBank:
@@ -215,7 +217,7 @@ class MemoryBank:
         asked = F.pad(2 * scale * queries, (0, 1), value=scale)
         with torch.autocast(queries.device.type, enabled=False):
             scores = asked @ self._keys[: len(self) * self.cells].T
-        best, where = best_of(scores, self.top_k, group=len(self))
+        best, where = best_of(scores, self.top_k)
         return torch.softmax(best, dim=1), where  # softmax subtracts the maximum
 
     def _free_slot(self) -> int:
@@ -253,33 +255,32 @@ class MemoryBank:
 def best_of(
     scores: Tensor,  # (m, n)
     top_k: int,
-    *,
-    group: int,
 ) -> tuple[Tensor, Tensor]:  # (m, min(top_k, n)) scores, and the columns they stand in
     """Find the largest scores of every row, in no order.
 
-    Columns ``i``, ``i + n / group``, ``i + 2 n / group``, ... are a group. The best ``top_k``
-    scores lie in the ``top_k`` groups with the largest maxima, so that only these are sorted:
-    exact, and several times faster than ``topk`` over all columns. Which of equal scores is taken
-    is not said.
+    The columns are dealt out into groups of eight. The best ``top_k`` scores lie in the ``top_k``
+    groups with the largest maxima, which are found in the same way, so that few columns are ever
+    sorted: exact, and two to three times faster than ``topk`` over all of them. Which of equal
+    scores is taken is not said.
 
     Args:
         scores: Any numbers.
         top_k: How many to find; all where there are fewer.
-        group: Columns of a group; divides n.
 
     Example:
-        >>> best, where = best_of(torch.tensor([[3.0, 1.0, 0.0, 2.0]]), 1, group=2)
-        >>> best, where
-        (tensor([[3.]]), tensor([[0]]))
+        >>> best_of(torch.tensor([[1.0, 3.0, 0.0, 2.0]]), 1)
+        (tensor([[3.]]), tensor([[1]]))
     """
-    groups = scores.shape[1] // group
-    if group == 1 or top_k >= groups:
-        best, where = scores.topk(min(top_k, scores.shape[1]), dim=1, sorted=False)
+    m, n = scores.shape
+    groups = n // GROUP
+    if groups <= top_k:
+        best, where = scores.topk(min(top_k, n), dim=1, sorted=False)
         return best, where
-    maxima = scores.reshape(-1, group, groups).amax(dim=1)
-    chosen = maxima.topk(top_k, dim=1, sorted=False).indices  # (m, top_k)
-    offsets = torch.arange(group, device=scores.device) * groups
-    columns = (chosen[:, :, None] + offsets).flatten(1)  # (m, top_k * group)
+    whole = GROUP * groups
+    maxima = scores[:, :whole].reshape(m, GROUP, groups).amax(dim=1)
+    _, chosen = best_of(maxima, top_k)  # (m, top_k)
+    members = chosen[:, :, None] + torch.arange(0, whole, groups, device=scores.device)
+    rest = torch.arange(whole, n, device=scores.device).expand(m, -1)
+    columns = torch.cat([members.flatten(1), rest], dim=1)
     best, place = scores.gather(1, columns).topk(top_k, dim=1, sorted=False)
     return best, columns.gather(1, place)
