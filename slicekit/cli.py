@@ -7,33 +7,21 @@ scans failed, 130 and 143 stopped by a signal.
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from slicekit.errors import DataWarning, SlicekitError, lacks_memory
+from slicekit.errors import SlicekitError, lacks_memory
+from slicekit.terminal import bar, errors, expect_choice, run, tell, whole_numbers
 
 if TYPE_CHECKING:
     from slicekit.inference.model import Model
+    from slicekit.report.carrying import Carried
     from slicekit.report.case import CaseFiles, SegmentOptions
 
 app = typer.Typer(
@@ -43,9 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 _MODEL = "ct_abdomen_reference"
-_SEVERAL = ("--data", "--organs", "--unlabelled")
+_CARRIER = "any_propagator"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bf16")]
@@ -112,7 +99,7 @@ def segment(
         if not _one(source, target, loaded, options, alone=len(pairs) == 1)
     ]
     if failed:
-        _errors.print(f"{len(failed)} of {len(pairs)} scans failed: {', '.join(map(str, failed))}")
+        errors.print(f"{len(failed)} of {len(pairs)} scans failed: {', '.join(map(str, failed))}")
         raise typer.Exit(2)
 
 
@@ -121,7 +108,7 @@ def _one(source: Path, target: Path, model: Model, options: SegmentOptions, *, a
     from slicekit.report.case import segment_file
 
     try:
-        with _bar() as told:
+        with bar() as told:
             files = segment_file(
                 source, target, model, options=options, command=sys.argv, progress=told
             )
@@ -130,7 +117,7 @@ def _one(source: Path, target: Path, model: Model, options: SegmentOptions, *, a
             raise
         if not (isinstance(fault, SlicekitError) or lacks_memory(fault)):
             logging.exception("a fault of slicekit itself")
-        _tell(fault, about=source)
+        tell(fault, about=source)
         return False
     _summarise(files)
     return True
@@ -143,6 +130,75 @@ def _summarise(files: CaseFiles) -> None:
     print(f"  ml: {', '.join(found) or 'no organ was found'}")
     beside = [files.sidecar, files.statistics, *([files.preview] if files.preview else [])]
     print(f"  beside it: {', '.join(path.name for path in beside)}")
+
+
+@app.command()
+def propagate(
+    scan: Annotated[Path, typer.Argument(help="NIfTI file or slice folder.")],
+    guides: Annotated[
+        Path, typer.Argument(help="Label map with a few drawn slices, or a folder of masks.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Labels of the whole scan.")],
+    method: Annotated[str, typer.Option(help="stcn, or interpolate: no network.")] = "stcn",
+    model: Annotated[str, typer.Option(help="Propagator: name, recipe or weights.")] = _CARRIER,
+    axis: Annotated[str, typer.Option(help="Slices were drawn along z, y or x.")] = "z",
+    drawn_slices: Annotated[
+        str | None, typer.Option(help="10,40,70: looked at whole, so what is not there ends.")
+    ] = None,
+    z_range: Annotated[
+        tuple[int, int] | None, typer.Option(help="First and last slice to answer.")
+    ] = None,
+    suggestions: Annotated[
+        int, typer.Option("--suggest", min=0, help="Slices to draw next, so many.")
+    ] = 3,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Spacing z y x in mm of a slice folder."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Carry the masks of a few drawn slices through a whole scan."""
+    expect_choice("--method", method, ("stcn", "interpolate"))
+    expect_choice("--axis", axis, ("z", "y", "x"))
+    from slicekit.inference.model import load_propagator
+    from slicekit.report.carrying import CarryOptions, propagate_file
+    from slicekit.runtime import pick_runtime
+
+    options = CarryOptions(
+        axis=axis,  # type: ignore[arg-type]
+        drawn_slices=whole_numbers("--drawn-slices", drawn_slices),
+        z_range=z_range,
+        suggestions=suggestions,
+        overwrite=overwrite,
+        volume_index=volume,
+        spacing_mm=spacing,
+    )
+    carrier = None
+    if method == "stcn":
+        runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
+        carrier = load_propagator(model, runtime)
+        print(f"{carrier.recipe.name} on {runtime}", file=sys.stderr)
+    with bar() as told:
+        found = propagate_file(
+            scan, guides, out, carrier, options=options, command=sys.argv,
+            progress=partial(told, "propagate"),
+        )  # fmt: skip
+    _tell_carried(found)
+    if not found.complete:
+        errors.print(f"interrupted: {out} holds what was carried until then", style="red")
+        raise typer.Exit(130)
+
+
+def _tell_carried(found: Carried) -> None:
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in found.seconds.items())
+    print(f"{found.labels}\n  seconds: {stages}")
+    for organ, drawn in found.drawn.items():
+        print(f"  {organ}: drawn on {len(drawn)} slices, carried to {found.carried[organ]}")
+    for one in found.suggestions:
+        print(f"  draw next: slice {one.z} ({one.reason})")
 
 
 @app.command()
@@ -167,12 +223,12 @@ def train(
     """Train what a recipe describes; run it again to go on after an interruption."""
     from slicekit.recipes import read_recipe
     from slicekit.runtime import pick_runtime
-    from slicekit.training.run import train as run
+    from slicekit.training.run import train as fit
 
     chosen = read_recipe(recipe, changes=changes or ())
     runtime = pick_runtime(device, precision=precision, threads=threads)  # type: ignore[arg-type]
-    with _bar() as told:
-        weights = run(
+    with bar() as told:
+        weights = fit(
             chosen,
             data=data,
             out=out,
@@ -224,9 +280,7 @@ def phantom(
 def import_weights(
     file: Annotated[Path, typer.Argument(help="STCN checkpoint as published (torch.save).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="NAME.safetensors")],
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model; the output's if not given.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; else the output's.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a propagator of published STCN weights; code in the file is never run."""
@@ -235,84 +289,16 @@ def import_weights(
     print(import_published(file, out, name=name, overwrite=overwrite))
 
 
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar with the time left, one a stage."""
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    hidden = not _errors.is_terminal
-    with Progress(*columns, *times, console=_errors, transient=True, disable=hidden) as bar:
-        tasks: dict[str, Any] = {}
-
-        def told(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        yield told
-
-
-def _tell(fault: Exception, *, about: Path | None = None) -> None:
-    text = str(fault) if isinstance(fault, SlicekitError) else repr(fault)
-    if lacks_memory(fault):
-        text = "there is not enough memory; close other programs, or cut or resample the scan"
-    where = f"{about}: " if about and str(about) not in text else ""
-    _errors.print(f"error: {where}{text}", style="red")
-
-
-def _spread(words: Sequence[str]) -> list[str]:
-    """Repeat an option before each of its values: ``--organs a b`` -> ``--organs a --organs b``."""
-    spread: list[str] = []
-    option, valued = "", True
-    for word in (*words, "--"):
-        if word.startswith("-"):
-            if not valued:
-                spread.append(option)
-            option, valued = (word, False) if word in _SEVERAL else ("", True)
-            if not option:
-                spread.append(word)
-        elif option:
-            spread += [option, word]
-            valued = True
-        else:
-            spread.append(word)
-    return spread[:-1]
-
-
-def _run(words: Sequence[str], *, name: str) -> None:
-    """Run a command line and end the process with its exit code."""
-    chatty = _errors.is_terminal or words[:1] == ["train"]
-    level = logging.INFO if chatty else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    warnings.simplefilter("always", DataWarning)
-    warnings.showwarning = _show_warning
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold bytes that are no text
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        app(args=_spread(words), prog_name=name)
-    except Exception as fault:
-        if not (isinstance(fault, SlicekitError) or lacks_memory(fault)):
-            raise
-        _tell(fault)
-        sys.exit(128 + fault.signal if hasattr(fault, "signal") else 1)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, DataWarning):
-        _errors.print(f"warning: {message}", style="yellow")
-
-
 def main() -> None:
     """Run ``slicekit COMMAND ...``."""
-    _run(sys.argv[1:], name="slicekit")
+    run(app, sys.argv[1:], name="slicekit")
 
 
 def infer_door() -> None:
     """Run ``python infer.py ...``, which is ``slicekit segment ...``."""
-    _run(["segment", *sys.argv[1:]], name="infer.py")
+    run(app, ["segment", *sys.argv[1:]], name="infer.py")
 
 
 def train_door() -> None:
     """Run ``python train.py ...``, which is ``slicekit train ...``."""
-    _run(["train", *sys.argv[1:]], name="train.py")
+    run(app, ["train", *sys.argv[1:]], name="train.py")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,22 @@ class Volume:
         ).T
         apart = ((self.affine - other.affine) @ corners)[:3]
         return bool(np.linalg.norm(apart, axis=0).max() <= tolerance_mm)
+
+
+def along(volume: Volume, axis: Literal["z", "y", "x"]) -> Volume:
+    """Return the same voxels with another axis in front, as a view.
+
+    Args:
+        volume: ``(z, y, x)``.
+        axis: Whose slices are wanted: ``"z"`` axial, ``"y"`` coronal, ``"x"`` sagittal.
+
+    Example:
+        >>> volume = Volume(np.zeros((2, 3, 4)), np.eye(4))
+        >>> along(volume, "x").shape
+        (4, 2, 3)
+    """
+    order = [number := "zyx".index(axis), *(n for n in range(3) if n != number)]
+    return Volume(volume.array.transpose(order), volume.affine[:, [*order, 3]])
 
 
 def expect_same_grid(name: str, volume: Volume, like: Volume, *, like_name: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slicekit import cli
+from slicekit import terminal
 from slicekit.io import read_volume, write_volume
 from slicekit.report import case
 
@@ -68,7 +68,7 @@ def test_several_organs_may_follow_one_option(
     ],
 )
 def test_options_with_several_values_are_spread(typed: list[str], meant: list[str]) -> None:
-    assert cli._spread(typed) == meant
+    assert terminal.spread(typed) == meant
 
 
 @pytest.mark.parametrize(

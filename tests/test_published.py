@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slicekit.checkpoint import fill, load_weights, save_weights
 from slicekit.errors import CheckpointError, RecipeError, WriteError
-from slicekit.inference.model import build_network, load_model
+from slicekit.inference.model import build_network, load_model, load_propagator
 from slicekit.networks import STCN, build
 from slicekit.published import import_published
 from slicekit.recipes import parse_recipe
@@ -150,7 +150,9 @@ def test_tensors_that_share_memory_are_stored_apart(tiny_published: STCN, tmp_pa
     assert not load_weights(path).state[FIRST].any()
 
 
-def test_an_imported_propagator_serves_a_reference(tiny_published: STCN, tmp_path: Path) -> None:
+def test_an_imported_propagator_serves_alone_and_a_reference(
+    tiny_published: STCN, tmp_path: Path
+) -> None:
     path = import_published(
         saved(tmp_path, tiny_published.state_dict()), tmp_path / "out.safetensors"
     )
@@ -170,6 +172,7 @@ def test_an_imported_propagator_serves_a_reference(tiny_published: STCN, tmp_pat
     model = load_model(beside, runtime, propagator=path)
     assert isinstance(model.propagator, STCN)
     assert model.sha256["out"] == load_weights(path).sha256
+    assert load_propagator(path, runtime).sha256 == model.sha256["out"]
 
 
 def test_outputs_are_chosen_with_care(tiny_published: STCN, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ large, not what the slice is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,10 @@ class Region:
         left = round((x0 + x1 - width) / 2 + shift[1] * width)
         return cls(top, left, height, width, size)
 
+    def moved(self, rows: int, columns: int) -> Region:
+        """Return the same region for slices that begin elsewhere."""
+        return replace(self, top=self.top + rows, left=self.left + columns)
+
     def cut(
         self, planes: NDArray[Any], *, fill: float = 0.0
     ) -> NDArray[np.float32]:  # (n, size, size)
@@ -74,6 +78,34 @@ class Region:
         )
         out: NDArray[np.float32] = sized[:, 0].numpy()
         return out
+
+    def paste(
+        self,
+        plane: NDArray[Any],  # (size, size)
+        shape: tuple[int, int],
+    ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+        """Bring a plane back to the pixels of the slice.
+
+        Args:
+            plane: What a network says of the region.
+            shape: Rows and columns of the slice.
+
+        Returns:
+            Rows and columns of the slice that the region covers, and the values there; both are
+            empty for a region that lies wholly outside.
+        """
+        held = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+        smaller = self.height < self.size or self.width < self.size
+        sized = F.interpolate(
+            held, (self.height, self.width), mode="bilinear", antialias=smaller,
+            align_corners=False,
+        )[0, 0].numpy()  # fmt: skip
+        y0, y1 = max(0, self.top), max(0, min(shape[0], self.top + self.height))
+        x0, x1 = max(0, self.left), max(0, min(shape[1], self.left + self.width))
+        inside: NDArray[np.float32] = sized[
+            y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left
+        ]
+        return (slice(y0, y1), slice(x0, x1)), inside
 
 
 def _window(planes: NDArray[Any], region: Region, fill: float) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from slicekit.runtime import Runtime, pick_runtime
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "ct_abdomen_reference"
+DEFAULT_PROPAGATOR = "any_propagator"
 _SHOWN = 5
 
 
@@ -36,6 +37,30 @@ class Model:
     sha256: dict[str, str]
     """Model name to the SHA-256 of its tensors."""
     runtime: Runtime
+
+    @property
+    def carrier(self) -> Carrier | None:
+        """The propagator with all that belongs to it."""
+        recipe = self.propagator_recipe
+        if self.propagator is None or recipe is None:
+            return None
+        return Carrier(self.propagator, recipe, self.sha256[recipe.name], self.runtime)
+
+
+@dataclass(frozen=True, eq=False)
+class Carrier:
+    """A propagator alone."""
+
+    network: STCN
+    recipe: Recipe
+    sha256: str
+    """Of its tensors."""
+    runtime: Runtime
+
+    @property
+    def in_regions(self) -> bool:
+        """Whether it was trained to follow one organ at a time inside a region of interest."""
+        return self.recipe.training.tracks is not None
 
 
 def load_model(
@@ -69,13 +94,34 @@ def load_model(
     carrier, its_recipe, digest = _load(found, runtime, role="propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
-    if its_recipe.input != recipe.input:
+    for_anything = its_recipe.training.tracks is not None and its_recipe.input.modality == "any"
+    if its_recipe.input != recipe.input and not (for_anything and recipe.input.modality == "CT"):
         raise RecipeError(
             f"{recipe.name!r} and its propagator {its_recipe.name!r} ({found}) see slices "
             f"differently: {_differences(recipe, its_recipe, ('input',))}; train them alike"
         )
     digests[its_recipe.name] = digest
     return Model(recipe, reference, carrier, its_recipe, digests, runtime)
+
+
+def load_propagator(
+    name: str | Path = DEFAULT_PROPAGATOR, runtime: Runtime | None = None
+) -> Carrier:
+    """Load a propagator alone, to carry what a person drew.
+
+    Args:
+        name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
+        runtime: Where it runs; decided automatically when ``None``.
+
+    Raises:
+        RecipeError: No such model, or it is no propagator.
+        CheckpointError: Weights are missing, damaged, or of another recipe.
+    """
+    runtime = runtime or pick_runtime()
+    network, recipe, digest = _load(name, runtime, role="propagator")
+    if not isinstance(network, STCN):
+        raise CheckpointError(f"{name}: a propagator is an STCN")
+    return Carrier(network, recipe, digest, runtime)
 
 
 def build_network(recipe: Recipe) -> nn.Module:

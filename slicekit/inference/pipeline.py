@@ -23,8 +23,10 @@ from slicekit.data.grid import InPlane
 from slicekit.data.intensity import as_expected
 from slicekit.data.scale import with_likely_spacing
 from slicekit.inference.evidence import Sample, summarise
+from slicekit.inference.frames import follower_of
 from slicekit.inference.guides import Guide, carried
-from slicekit.inference.model import Model
+from slicekit.inference.model import Carrier, Model
+from slicekit.inference.organwise import Opinions, OrganGuide, carry_organs
 from slicekit.inference.propagate import propagate
 from slicekit.inference.resample import decide_on
 from slicekit.inference.selection import GuideChoice, SelectionSettings, select, selector_named
@@ -248,7 +250,25 @@ def _carry_guides(
     log.info("%d guides among %d sampled slices", len(guides), len(zs))
     if not guides or model.propagator is None:
         return labels, chosen
+    if (carrier := model.carrier) is not None and carrier.in_regions:
+        labels = _carry_organ_by_organ(view, guides, carrier, watch, progress)
+    else:
+        _carry_slice_by_slice(view, guides, labels, watch, progress)
+    return labels, chosen
+
+
+def _carry_slice_by_slice(
+    view: _View,
+    guides: Sequence[Guide],
+    labels: NDArray[Any],
+    watch: Stopwatch,
+    progress: Progress | None,
+) -> None:
+    """Carry all organs together through whole slices, into ``labels``."""
+    model, recipe = view.model, view.model.recipe.inference
     told = _teller(progress, "propagate", len(labels))
+    if model.propagator is None:
+        return
     with watch("propagate"):
         walk = propagate(
             view.windows,
@@ -262,13 +282,40 @@ def _carry_guides(
                 top_k=recipe.top_k,
                 opinion_share=recipe.opinion_share,
             ),
-            decide=decide,
+            decide=decide_on(view.grid),
             opinion=lambda z: next(_look(view, [z]))[1],
         )
         for done, answer in enumerate(walk, start=1):
             labels[answer.z] = answer.labels
             told(done)
-    return labels, chosen
+
+
+def _carry_organ_by_organ(
+    view: _View,
+    guides: Sequence[Guide],
+    carrier: Carrier,
+    watch: Stopwatch,
+    progress: Progress | None,
+) -> NDArray[Any]:
+    """Carry every organ in a region of its own; the reference looks at all slices besides."""
+    share, length = view.model.recipe.inference.opinion_share, view.image.shape[0]
+    opinions = None
+    if share > 0:
+        drawn = {guide.z for guide in guides}
+        zs = [z for z in range(length) if z not in drawn]
+        opinions = Opinions(length, view.grid)
+        with watch("reference"):
+            for z, mean, _, _ in _look(view, zs, told=_teller(progress, "reference", len(zs))):
+                opinions.note(z, mean)
+    with watch("propagate"):
+        return carry_organs(
+            [OrganGuide(guide.z, guide.output, guide.known) for guide in guides],
+            follower_of(view.image, carrier),
+            shape=view.image.shape,
+            opinions=opinions,
+            share=share,
+            told=lambda done, total: _teller(progress, "propagate", total)(done),
+        )
 
 
 def sample_slices(image: Volume, *, every_mm: float) -> list[int]:

@@ -25,6 +25,7 @@ from slicekit.io.folders import (
     write_folder_labels,
 )
 from slicekit.io.listing import is_dicom
+from slicekit.io.masks import read_masks
 from slicekit.io.nifti import NiftiSource, read_nifti, read_nifti_labels
 from slicekit.io.nifti_write import is_nifti_name, write_nifti, write_nifti_labels
 from slicekit.io.outputs import expect_writable
@@ -38,6 +39,7 @@ __all__ = [
     "expect_labels_name",
     "expect_writable",
     "read_labels",
+    "read_masks",
     "read_volume",
     "stored_slice",
     "with_gray_range",
@@ -202,16 +204,16 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     return write_nifti(target, volume)
 
 
-def stored_slice(volume: Volume, z: int) -> int:
-    """Return the number, from 0, that slice z has along its axis in the file it came from.
+def stored_slice(volume: Volume, z: int, *, axis: int = 0) -> int:
+    """Return the number, from 0, that a slice has along its axis in the file it came from.
 
     Files may run from head to foot while ``volume`` runs from foot to head; viewers count as the
-    file does.
+    file does. The way back is the same.
     """
     if isinstance(volume.source, NiftiSource):
         for inside, direction in volume.source.axes:
-            if inside == 0:
-                return z if direction > 0 else volume.shape[0] - 1 - z
+            if inside == axis:
+                return z if direction > 0 else volume.shape[axis] - 1 - z
     return z
 
 

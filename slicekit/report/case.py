@@ -117,13 +117,13 @@ def segment_file(
         stats = statistics(shown, done.names, image=done.image if has_hu else None)
         known = getattr(volume.source, "spacing_known", True)
         grid = {"spacing_mm": list(shown.spacing_mm), "spacing_known": known}
-        _write_json(stats_path, {**grid, "organs": stats})
+        write_json(stats_path, {**grid, "organs": stats})
         if options.preview:
             _draw(preview_path, done, model)
     seconds = {"read": watch.seconds["read"], **done.seconds}
     seconds |= {stage: watch.seconds[stage] for stage in ("write", "report")}
     seconds = {stage: round(value, 3) for stage, value in seconds.items()}
-    _write_json(sidecar, _describe(done, model, scan=scan, command=command, seconds=seconds))
+    write_json(sidecar, _describe(done, model, scan=scan, command=command, seconds=seconds))
     return CaseFiles(
         labels,
         sidecar,
@@ -206,7 +206,12 @@ def _describe(
     }
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON whole or not at all.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
     text = json.dumps(content, indent=2) + "\n"
 
     def write(file: Path) -> None:

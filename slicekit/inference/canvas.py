@@ -1,0 +1,68 @@
+"""The label map that drawn and carried masks make together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FOR_SURE = 255
+_MORE_LIKELY_THAN_NOT = 128
+
+
+class Piece(Protocol):
+    """What is said of one object in one slice."""
+
+    @property
+    def z(self) -> int:
+        """The slice."""
+
+    def paste(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
+        """Return rows and columns, and the probability there; 255 is 1."""
+
+
+class Canvas:
+    """Labels of a scan, and how sure each is.
+
+    Where two objects claim a voxel, the likelier one has it, the lower id of equals; what was
+    drawn stands whatever is claimed. The order in which pieces come does not matter.
+
+    Args:
+        shape: ``(z, y, x)``. Two bytes a voxel are taken; three when an id exceeds 255.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.labels: NDArray[Any] = np.zeros(shape, np.uint8)
+        """``(z, y, x)`` ids."""
+        self._sure = np.zeros(shape, np.uint8)
+
+    def clear(self, zs: Iterable[int]) -> None:
+        """Make slices empty."""
+        for z in zs:
+            self.labels[z] = 0
+            self._sure[z] = 0
+
+    def draw(self, z: int, number: int, mask: NDArray[np.bool_]) -> None:
+        """Put a drawn mask into a cleared slice, for good."""
+        self._make_room(number)
+        self.labels[z][mask] = number
+        self._sure[z][mask] = _FOR_SURE
+
+    def paint(self, number: int, piece: Piece) -> int:
+        """Put a carried mask into its slice; returns its pixels, hidden ones included."""
+        self._make_room(number)
+        y, x = self.labels.shape[1:]
+        where, likely = piece.paste((y, x))
+        likely = np.minimum(likely, _FOR_SURE - 1)
+        labels, sure = self.labels[piece.z][where], self._sure[piece.z][where]
+        inside = likely >= _MORE_LIKELY_THAN_NOT
+        wins = inside & ((likely > sure) | ((likely == sure) & (number < labels)))
+        labels[wins] = number
+        sure[wins] = likely[wins]
+        return int(inside.sum())
+
+    def _make_room(self, number: int) -> None:
+        if number > np.iinfo(self.labels.dtype).max:
+            self.labels = self.labels.astype(np.uint16)

@@ -1,0 +1,361 @@
+"""A session: a person draws a few slices, the organ comes out, and the next slice is suggested.
+
+Reference: Cheng et al. 2021 (MiVOS), interaction and propagation kept apart; the memo by gaps,
+the ends that are drawn empty and the suggestions are ours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicekit import checks
+from slicekit.data.intensity import as_expected
+from slicekit.errors import DataWarning, LabelError, ShapeError
+from slicekit.inference.canvas import Canvas
+from slicekit.inference.follow import Followed, Task
+from slicekit.inference.frames import follower_of
+from slicekit.inference.interpolate import Outline, interpolate
+from slicekit.inference.memo import Memo
+from slicekit.inference.model import Carrier
+from slicekit.inference.organ_track import GapKey, OrganTrack, Provenance
+from slicekit.inference.session_file import (
+    SavedSession,
+    expect_same_scan,
+    read_session,
+    write_session,
+)
+from slicekit.inference.suggest import Suggestion, suggest
+from slicekit.labels import LabelSet
+from slicekit.volume import Volume, along
+
+Axis = Literal["z", "y", "x"]
+Progress = Callable[[int, int], None]
+"""Told the gaps done and the gaps in all."""
+
+
+class Session:
+    """Guides of a scan and what follows from them.
+
+    A correction walks the gaps beside it and no other. Memory beside the scan: two bytes a voxel
+    (three above 255 organs), a byte a pixel of every guide, and ``budget_bytes`` for walking and
+    for remembering what was walked, however many organs there are.
+
+    Args:
+        scan: What is to be segmented.
+        carrier: From ``load_propagator``; shapes are interpolated where it is ``None``.
+        axis: Slices are taken along this axis of the scan: axial, coronal or sagittal.
+        z_range: First slice, and the one behind the last, that may be answered; all for ``None``.
+        names: Organs and their ids; without it organs are numbered as they come.
+        budget_bytes: Half of it for what is being walked, half for what was.
+
+    Raises:
+        ShapeError: The scan has a single slice along the axis, or ``z_range`` lies outside.
+
+    Example:
+        >>> from slicekit.data.phantom import make_phantom
+        >>> made = make_phantom(np.random.default_rng(0), shape=(24, 48, 64))
+        >>> liver = made.labels.array == 6
+        >>> first, *_, last = np.flatnonzero(liver.any(axis=(1, 2)))
+        >>> session = Session(made.image)
+        >>> for z in (first, last):
+        ...     session.add_guide(z, liver[z], organ="liver")
+        >>> labels = session.propagate()
+        >>> bool((labels.array == 1)[first + 1].any())
+        True
+    """
+
+    def __init__(
+        self,
+        scan: Volume,
+        carrier: Carrier | None = None,
+        *,
+        axis: Axis = "z",
+        z_range: tuple[int, int] | None = None,
+        names: LabelSet | None = None,
+        budget_bytes: int = 512 << 20,
+    ) -> None:
+        self.scan, self.carrier, self.axis = scan, carrier, axis
+        view = along(scan, axis)
+        depth = view.shape[0]
+        if depth < 2:
+            raise ShapeError(
+                f"the scan has a single slice along {axis}, so there is nowhere to carry a mask; "
+                "choose another axis"
+            )
+        self.z_range = (0, depth) if z_range is None else z_range
+        if not 0 <= self.z_range[0] < self.z_range[1] <= depth:
+            raise ShapeError(
+                f"z_range must lie within 0 to {depth}, the first below the second, got {z_range}"
+            )
+        self._view, self._given = view, names
+        self._tracks: dict[str, OrganTrack] = {}
+        self._canvas = Canvas(view.shape)
+        self._memo: Memo[Followed | Outline] = Memo(budget_bytes=budget_bytes // 2)
+        self._follower = (
+            None
+            if carrier is None
+            else follower_of(
+                as_expected(view, carrier.recipe.input), carrier, budget_bytes=budget_bytes // 2
+            )
+        )
+
+    def add_guide(self, z: int, mask: NDArray[Any], *, organ: str = "organ") -> None:
+        """Say where an organ is in a slice; a mask that is there already is replaced.
+
+        Args:
+            z: The slice, counted along the session's axis.
+            mask: ``(y, x)`` of the slice, non-zero on the organ. An empty mask says that the
+                organ is not there: it ends before.
+            organ: Its name.
+
+        Raises:
+            ShapeError: The mask has another size, or the slice does not exist.
+            LabelError: The name is unknown, or the mask overlaps that of another organ.
+        """
+        first, end = self.z_range
+        if not (isinstance(z, int | np.integer) and first <= z < end):
+            raise ShapeError(
+                f"there is no slice {z} to draw on; slices go from {first} to {end - 1}"
+            )
+        _, rows, columns = self._view.shape
+        checks.expect_shape(f"the mask of slice {z}", np.asarray(mask), f"{rows} {columns}")
+        inside = np.asarray(mask) != 0
+        self._expect_apart(int(z), inside, organ)
+        if organ not in self._tracks:
+            self._tracks[organ] = OrganTrack(self._number(organ), self._view.shape[0])
+        self._tracks[organ].guides[int(z)] = inside
+
+    def remove_guide(self, z: int, *, organ: str | None = None) -> None:
+        """Forget what was drawn in a slice, of one organ or of all.
+
+        Raises:
+            LabelError: Nothing is drawn there.
+        """
+        owners = [name for name in self._tracks if organ in (None, name)]
+        held = [name for name in owners if z in self._tracks[name].guides]
+        if not held:
+            drawn = sorted({n for name in owners for n in self._tracks[name].guides})
+            raise LabelError(
+                f"nothing of {organ or 'any organ'} is drawn on slice {z}, but on {drawn}"
+            )
+        for name in held:
+            del self._tracks[name].guides[z]
+
+    @property
+    def guides(self) -> Mapping[str, Mapping[int, NDArray[np.bool_]]]:
+        """Organ to slice to drawn mask ``(y, x)``."""
+        tracks = {name: MappingProxyType(track.guides) for name, track in self._tracks.items()}
+        return MappingProxyType(tracks)
+
+    @property
+    def names(self) -> LabelSet:
+        """The organs and their ids."""
+        if self._given is not None:
+            return self._given
+        return LabelSet({name: track.number for name, track in self._tracks.items()})
+
+    @property
+    def labels(self) -> Volume:
+        """``(z, y, x)`` ids on the scan's grid, as the last ``propagate`` left them."""
+        moved = np.moveaxis(self._canvas.labels, 0, "zyx".index(self.axis))
+        return self.scan.with_array(moved.copy(order="C"))
+
+    @property
+    def provenance(self) -> dict[str, NDArray[np.uint8]]:
+        """Organ to ``(slices,)`` numbers of ``Provenance``."""
+        return {name: track.provenance.copy() for name, track in self._tracks.items()}
+
+    @property
+    def doubt(self) -> dict[str, NDArray[np.float32]]:
+        """Organ to ``(slices,)`` doubt, 0 to 1; 0 where it was drawn or nothing is there."""
+        return {name: track.doubt.copy() for name, track in self._tracks.items()}
+
+    def propagate(self, progress: Progress | None = None) -> Volume:
+        """Carry the guides through the scan.
+
+        What was carried before and has not changed is not computed again. When the call is
+        interrupted, ``labels`` holds what was carried until then, and another call goes on.
+
+        Args:
+            progress: Told the gaps done and the gaps in all.
+
+        Returns:
+            ``labels``.
+
+        Raises:
+            LabelError: Nothing is drawn yet.
+            BudgetError: The budget is too small for one guide.
+        """
+        if not any(m.any() for track in self._tracks.values() for m in track.guides.values()):
+            raise LabelError(
+                "nothing is drawn yet, so there is nothing to carry; draw at least one slice of an "
+                "organ - add_guide(z, mask, organ=...)"
+            )
+        wanted = {
+            name: track.tasks(self.z_range, by_shape=self._follower is None)
+            for name, track in self._tracks.items()
+        }
+        stale = self._clear_stale(wanted)
+        todo = [
+            (name, key, task)
+            for name, tasks in wanted.items()
+            for key, task in tasks.items()
+            if key not in self._tracks[name].shown
+        ]
+        for name, tasks in wanted.items():
+            if tasks and not any(task.gap.slices for task in tasks.values()):
+                warnings.warn(f"{name}: every slice is drawn, nothing is left to carry",
+                              DataWarning, stacklevel=2)  # fmt: skip
+        for done, (name, key, pieces) in enumerate(self._answers(todo), start=1):
+            self._show(self._tracks[name], key, pieces, stale)
+            if progress is not None:
+                progress(done, len(todo))
+        return self.labels
+
+    def suggest(self, count: int = 1) -> tuple[Suggestion, ...]:
+        """Say which slices to draw next, the most useful first, and why.
+
+        Returns:
+            At most ``count``; fewer where nothing is doubtful. Call ``propagate`` before.
+        """
+        tracks = {name: track for name, track in self._tracks.items() if track.shown}
+        return suggest(
+            {name: track.doubt for name, track in tracks.items()},
+            {name: track.area for name, track in tracks.items()},
+            {name: track.guides for name, track in tracks.items()},
+            slice_mm=self._view.spacing_mm[0],
+            count=count,
+        )
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write guides and labels into one file; the scan itself stays where it is.
+
+        Raises:
+            WriteError: It cannot be written whole, or something is in the way.
+        """
+        saved = SavedSession(
+            self.axis, self.z_range, self.names.ids, self._given is not None, self.guides,
+            self._canvas.labels, self.scan.affine, self.scan.shape,
+            None if self.carrier is None else self.carrier.sha256,
+        )  # fmt: skip
+        return write_session(path, saved, overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        scan: Volume,
+        carrier: Carrier | None = None,
+        *,
+        budget_bytes: int = 512 << 20,
+    ) -> Session:
+        """Go on with a session that was saved.
+
+        Labels are those that were saved; the next ``propagate`` carries everything anew.
+
+        Raises:
+            ReadError: It is no saved session, or damaged.
+            GeometryError: It was drawn on another scan.
+        """
+        saved = read_session(path)
+        expect_same_scan(saved, path=path, shape=scan.shape, affine=scan.affine)
+        if (None if carrier is None else carrier.sha256) != saved.model:
+            warnings.warn(f"{path}: was carried by other weights; a new propagation may differ",
+                          DataWarning, stacklevel=2)  # fmt: skip
+        axis: Any = saved.axis
+        names = LabelSet(saved.names)
+        session = cls(
+            scan, carrier, axis=axis, z_range=saved.z_range, names=names, budget_bytes=budget_bytes
+        )
+        for organ, masks in saved.guides.items():
+            for z, mask in masks.items():
+                session.add_guide(z, mask, organ=organ)
+        session._given = names if saved.named else None
+        session._canvas.labels = saved.labels
+        return session
+
+    def _number(self, organ: str) -> int:
+        if self._given is None:
+            return max((track.number for track in self._tracks.values()), default=0) + 1
+        if organ not in self._given.ids:
+            raise LabelError(f"unknown organ {organ!r}; {checks.suggest(organ, self._given.names)}")
+        return self._given.ids[organ]
+
+    def _expect_apart(self, z: int, mask: NDArray[np.bool_], organ: str) -> None:
+        for name, track in self._tracks.items():
+            both = (
+                0 if name == organ or z not in track.guides else int((track.guides[z] & mask).sum())
+            )
+            if both:
+                raise LabelError(
+                    f"on slice {z} the mask of {organ!r} overlaps that of {name!r} by {both} "
+                    "pixels; draw them apart, or follow each in a session of its own"
+                )
+
+    def _clear_stale(self, wanted: Mapping[str, Mapping[GapKey, Task]]) -> set[int]:
+        """Empty every slice whose answer has changed, draw its guides; return those slices."""
+        stale: set[int] = set()
+        for name, track in self._tracks.items():
+            for key in track.shown ^ set(wanted[name]):
+                left = self.z_range[0] if key.left is None else key.left
+                right = self.z_range[1] - 1 if key.right is None else key.right
+                stale.update(range(left, right + 1))
+        for name, track in self._tracks.items():  # what is cleared is no longer shown
+            tasks = wanted[name]
+            track.shown = {
+                key for key in track.shown
+                if key in tasks and stale.isdisjoint(tasks[key].gap.slices)
+            }  # fmt: skip
+        zs = sorted(stale)
+        self._canvas.clear(zs)
+        for track in self._tracks.values():
+            for values in (track.provenance, track.doubt, track.area):
+                values[zs] = 0
+            for z in stale & set(track.guides):
+                self._canvas.draw(z, track.number, track.guides[z])
+                track.provenance[z] = Provenance.DRAWN
+                track.area[z] = track.guides[z].sum()
+        return stale
+
+    def _answers(
+        self, todo: Sequence[tuple[str, GapKey, Task]]
+    ) -> Iterator[tuple[str, GapKey, Sequence[Followed | Outline]]]:
+        """Yield the answer of every gap: those in the memo, then those that must be walked."""
+        missing = []
+        for name, key, task in todo:
+            if (known := self._memo.get((name, key))) is None:
+                missing.append((name, key, task))
+            else:
+                yield name, key, known
+        for n, pieces in self._compute([task for _, _, task in missing]):
+            name, key, _ = missing[n]
+            self._memo.put((name, key), pieces)
+            yield name, key, pieces
+
+    def _compute(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Sequence[Followed | Outline]]]:
+        if self._follower is not None:
+            yield from self._follower.follow(tasks)
+            return
+        for n, task in enumerate(tasks):
+            yield n, list(interpolate(task, spacing_mm=self._view.spacing_mm))
+
+    def _show(
+        self, track: OrganTrack, key: GapKey, pieces: Sequence[Followed | Outline], stale: set[int]
+    ) -> None:
+        """Paint what is said of the slices that were emptied."""
+        for piece in pieces:
+            if piece.z in stale:
+                track.area[piece.z] = self._canvas.paint(track.number, piece)
+                track.doubt[piece.z] = piece.doubt
+                carried = isinstance(piece, Followed)
+                track.provenance[piece.z] = (
+                    Provenance.PROPAGATED if carried else Provenance.INTERPOLATED
+                )
+        track.shown.add(key)
