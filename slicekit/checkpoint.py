@@ -152,7 +152,7 @@ def save_weights(
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
     }
-    _expect_finite(halves, source=str(path))
+    expect_finite(halves, source=str(path))
     texts = {"recipe": recipe.to_json(), "card": json.dumps(dict(card), sort_keys=True)}
     return store(path, halves, texts)
 
@@ -174,7 +174,7 @@ def load_weights(path: str | Path) -> Weights:
         card = json.loads(stored.header.get("card", "{}"))
     except (RecipeError, ValueError, RecursionError) as fault:
         raise CheckpointError(f"{path}: its header cannot be understood ({fault})") from fault
-    _expect_finite(stored.tensors, source=str(path))
+    expect_finite(stored.tensors, source=str(path))
     state = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in stored.tensors.items()
@@ -189,22 +189,39 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> Non
     Raises:
         CheckpointError: Names are missing or too many, or shapes differ; the first are named.
     """
-    have, want = dict(state), network.state_dict()
-    faults = [
-        *_named("missing", sorted(set(want) - set(have))),
-        *_named("not known to the network", sorted(set(have) - set(want))),
+    if faults := misfits(network, state):
+        raise CheckpointError(f"{source}: does not fit the network: " + "; ".join(faults))
+    network.load_state_dict(dict(state))
+
+
+def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Say in which names, shapes and kinds of numbers weights differ from a network's.
+
+    Returns:
+        One phrase a kind of fault, which names the first tensors; empty where all fit.
+    """
+    want = network.state_dict()
+    both = sorted(set(state) & set(want))
+    return [
+        *_named("missing", sorted(set(want) - set(state))),
+        *_named("not known to the network", sorted(set(state) - set(want))),
         *_named(
             "of another shape",
             [
-                f"{name} (file {tuple(have[name].shape)}, network {tuple(want[name].shape)})"
-                for name in sorted(set(have) & set(want))
-                if have[name].shape != want[name].shape
+                f"{name} (file {tuple(state[name].shape)}, network {tuple(want[name].shape)})"
+                for name in both
+                if state[name].shape != want[name].shape
+            ],
+        ),
+        *_named(
+            "of another kind of number",
+            [
+                f"{name} (file {state[name].dtype}, network {want[name].dtype})"
+                for name in both
+                if state[name].is_floating_point() != want[name].is_floating_point()
             ],
         ),
     ]
-    if faults:
-        raise CheckpointError(f"{source}: does not fit the network: " + "; ".join(faults))
-    network.load_state_dict(have)
 
 
 def _check_container(file: Path) -> None:
@@ -221,7 +238,8 @@ def _check_container(file: Path) -> None:
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise CheckpointError(
             f"{file}: is a pickled or zipped checkpoint, which could run code when loaded and is "
-            "never opened; slicekit reads its own .safetensors files"
+            "never opened; slicekit reads its own .safetensors files, and "
+            "'slicekit import-weights' makes one of published STCN weights"
         )
     if size < 8:
         raise CheckpointError(f"{file}: is empty or cut short ({size} bytes)")
@@ -236,7 +254,12 @@ def _verify(file: Path, sha256: str) -> None:
         raise CheckpointError(f"{file}: reads back other than it was written; the disk is faulty")
 
 
-def _expect_finite(tensors: Mapping[str, Tensor], *, source: str) -> None:
+def expect_finite(tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        CheckpointError: Some tensors hold them; the first are named.
+    """
     bad = [
         name
         for name, tensor in tensors.items()

@@ -276,6 +276,19 @@ def phantom(
     print(f"{out}\n{beside}")
 
 
+@app.command("import-weights")
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="STCN checkpoint as published (torch.save).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="NAME.safetensors")],
+    name: Annotated[str | None, typer.Option(help="Name of the model; else the output's.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a propagator of published STCN weights; code in the file is never run."""
+    from slicekit.published import import_published
+
+    print(import_published(file, out, name=name, overwrite=overwrite))
+
+
 def main() -> None:
     """Run ``slicekit COMMAND ...``."""
     run(app, sys.argv[1:], name="slicekit")

@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from slicekit.data.phantom import Phantom
+    from slicekit.networks import STCN
     from slicekit.recipes import Recipe
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -118,6 +119,21 @@ def trial_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     head.bias[0] -= 1
         save_weights(file.with_suffix(".safetensors"), network.state_dict(), recipe, card={})
     return folder
+
+
+@pytest.fixture
+def tiny_published(monkeypatch: pytest.MonkeyPatch) -> STCN:
+    """A network of the published structure, but small; the importer is told to expect it."""
+    import torch
+
+    from slicekit import published
+    from slicekit.networks import STCN, build
+
+    monkeypatch.setattr(published, "PRESET", "tiny")
+    torch.manual_seed(0)
+    network = build("stcn", "tiny").eval()
+    assert isinstance(network, STCN)
+    return network
 
 
 class Done(NamedTuple):

@@ -68,3 +68,9 @@ def test_peer_scores_what_the_truth_holds(scripts: Any) -> None:
     assert dice_score(truth, guess) != dice_score(truth, guess)  # not a number: not evaluated
     truth[:2] = True
     assert dice_score(truth, guess) == pytest.approx(2 * 2 / 6)
+
+
+def test_memory_is_read_the_same_both_ways(scripts: Any) -> None:
+    figures = scripts("memory_read")["measure"](objects=2, slices=3, side=6, turns=1)
+    assert figures["times_faster"] > 0
+    assert figures["largest_error_millionths"] < 10

@@ -79,7 +79,9 @@ def test_works_beside_packages_of_the_user_with_common_names(tmp_path: Path) -> 
 
 def test_command_says_what_it_can_do(tmp_path: Path) -> None:
     said = run(COMMAND, "--help", cwd=tmp_path)
-    assert all(name in said for name in ("segment", "train", "evaluate", "phantom"))
+    assert all(
+        name in said for name in ("segment", "train", "evaluate", "phantom", "import-weights")
+    )
 
 
 @pytest.mark.parametrize("door", ["infer.py", "train.py"])

@@ -98,6 +98,7 @@ def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> s
         (("python", "train.py"), ["train.py"]),
         (("slicekit", "evaluate"), ["slicekit", "evaluate"]),
         (("slicekit", "phantom"), ["slicekit", "phantom"]),
+        (("slicekit", "import-weights"), ["slicekit", "import-weights"]),
     ],
 )
 def test_options_exist(

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoints import Trap
 
 import slicekit
 from slicekit.checkpoint import load_weights, store
@@ -26,16 +27,6 @@ from slicekit.recipes import Recipe, read_recipe
 from slicekit.runtime import Runtime
 
 RUNTIME = Runtime(torch.device("cpu"), bf16=False, threads=1)
-
-
-class Trap:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
-        return Path.touch, (self.trace,)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicekit.errors import BudgetError, ShapeError
-from slicekit.inference.memory import MemoryBank
+from slicekit.inference.memory import MemoryBank, best_of
 from slicekit.networks.stcn import dense_read
 
 H, W, CK, CV, K = 3, 4, 8, 6, 3
@@ -44,6 +44,20 @@ def test_a_read_in_chunks_equals_the_dense_one(monkeypatch):
     bank.remember(keys[1], values[1])
     dense = dense_read(keys.movedim(0, 2), values.movedim(0, 3), keys[0], top_k=20)
     torch.testing.assert_close(bank.read(keys[0]), dense, atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 700), st.integers(1, 30), st.integers(0, 2**16))
+def test_the_best_of_groups_are_the_best_of_all(columns, top_k, seed):
+    random = torch.Generator().manual_seed(seed)
+    scores = torch.randint(-99, 100, (6, columns), generator=random).float()  # some are equal
+    scores[0] = torch.arange(columns)
+    scores[1] = -scores[0]
+    best, where = best_of(scores, top_k)
+    wanted = scores.topk(min(top_k, columns), dim=1).values
+    assert torch.equal(best.sort(dim=1, descending=True).values, wanted)
+    assert torch.equal(scores.gather(1, where), best)
+    assert all(len(set(row)) == len(row) for row in where.tolist())
 
 
 def test_reading_a_stored_key_with_top_1_returns_its_own_value():
