@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -54,15 +54,21 @@ class FollowSettings:
     """How objects are followed."""
 
     size: int = 128
-    """Pixels a side of a region."""
-    margin: float = 0.35
+    """Pixels a side of a region at least."""
+    most: float = 1.5
+    """Up to so many times ``size`` where its pixels would be larger than ``pixel_mm``."""
+    pixel_mm: float = 1.5
+    """See ``most``."""
+    margin: float = 0.25
     """Room around the guides' masks, as a share of their longer side."""
     least_mm: float = 56.0
     """Smallest side of a region."""
-    vanish_mm: float = 10.0
+    vanish_mm: float = 4.0
     """An object out of sight for so long is followed no further where no guide shows it ahead."""
     least_share: float = 0.0006
     """An object on a smaller share of its region is out of sight."""
+    least_certainty: float = 0.8
+    """An object whose pixels are less probable than this on average is out of sight."""
     top_k: int = 20
     """Memory places that a query weighs."""
     walks_at_once: int = 16
@@ -134,37 +140,48 @@ class Follower:
         yield from ((n, []) for n in range(len(tasks)) if n not in set(shown))
         waiting = [(n, self._region(tasks[n]), 1) for n in shown]
         while waiting:
-            count = self._together([len(tasks[n].gap.slices) for n, _, _ in waiting])
+            waiting.sort(key=lambda entry: entry[1].size)  # one batch needs regions of one size
+            size = waiting[0][1].size
+            alike = [n for n, region, _ in waiting if region.size == size]
+            count = self._together([len(tasks[n].gap.slices) for n in alike], size)
             group = waiting[:count]
             del waiting[:count]
-            keep = self.settings.budget_bytes // count // self._slice_bytes
+            keep = self.settings.budget_bytes // count // self._slice_bytes(size)
             stretches = [_Stretch(tasks[n], region, self, keep=keep) for n, region, _ in group]
             _walk([walk for stretch in stretches for walk in stretch.walks], self)
             for (n, region, attempt), stretch in zip(group, stretches, strict=True):
                 found = stretch.result()
                 box = _beyond(found, region, next(iter(tasks[n].guides.values())).shape)
                 if box is not None and attempt < self.settings.attempts:
-                    waiting.insert(0, (n, self._around(box, self.settings.grow), attempt + 1))
+                    waiting.append((n, self._around(box, self.settings.grow), attempt + 1))
                 else:
                     yield n, found
 
+    def _slice_bytes(self, size: int) -> int:
+        """Return the bytes of the features of one slice.
+
+        Raises:
+            BudgetError: The budget is too small for one guide.
+        """
+        needed = self._measured * size**2 // self.settings.size**2
+        if self.settings.budget_bytes < _LEAST_KEPT * needed:
+            raise BudgetError(
+                f"the budget of {self.settings.budget_bytes / 2**20:.2g} MiB is too small for one "
+                f"guide, which takes {_LEAST_KEPT * needed / 2**20:.2g} MiB; raise budget_bytes"
+            )
+        return needed
+
     @cached_property
-    def _slice_bytes(self) -> int:
-        """Bytes of the features of one slice, measured."""
+    def _measured(self) -> int:
+        """Bytes of the features of the smallest region."""
         size = self.settings.size
         blank = torch.zeros(1, 3, size, size, device=self.runtime.device)
         with torch.inference_mode(), self.runtime.autocast():
-            found = sum(part.nbytes for part in self.network.encode_key(blank))
-        if self.settings.budget_bytes < _LEAST_KEPT * found:
-            raise BudgetError(
-                f"the budget of {self.settings.budget_bytes / 2**20:.2g} MiB is too small for one "
-                f"guide, which takes {_LEAST_KEPT * found / 2**20:.2g} MiB; raise budget_bytes"
-            )
-        return found
+            return sum(part.nbytes for part in self.network.encode_key(blank))
 
-    def _together(self, lengths: Sequence[int]) -> int:
+    def _together(self, lengths: Sequence[int], size: int) -> int:
         """Return how many of the first gaps are walked at one time; one at least."""
-        room = self.settings.budget_bytes // self._slice_bytes
+        room = self.settings.budget_bytes // self._slice_bytes(size)
         fits = int(np.searchsorted(np.cumsum(lengths), room, side="right"))
         return max(1, min(fits, self.settings.walks_at_once // 2))
 
@@ -174,10 +191,13 @@ class Follower:
 
     def _around(self, box: tuple[int, int, int, int], grow: float) -> Region:
         margin = (grow * (1 + 2 * self.settings.margin) - 1) / 2
-        return Region.around(
+        region = Region.around(
             box, spacing_mm=self.spacing_mm[1:], margin=margin,
             least_mm=self.settings.least_mm * grow, size=self.settings.size,
         )  # fmt: skip
+        side_mm = region.height * self.spacing_mm[1]
+        wanted = min(side_mm / self.settings.pixel_mm, self.settings.most * self.settings.size)
+        return replace(region, size=max(self.settings.size, round(wanted / 32) * 32))
 
 
 def _shows(task: Task) -> bool:
@@ -283,6 +303,8 @@ class _Walk:
     neighbour: Tensor  # (1, y, x) what was said of the slice before
     slices: range
     at: int = 0
+    seen_to: int = 0
+    """Slices up to the last one in which the object was in sight."""
     gone_mm: float = 0.0
     said: dict[int, Tensor] = field(default_factory=dict)
 
@@ -291,11 +313,20 @@ class _Walk:
         z = self.slices[self.at]
         self.said[z] = plane[0].half()
         self.neighbour = plane
-        lost = float((plane > 0.5).float().mean()) < settings.least_share
+        inside = plane[plane > 0.5]
+        lost = (
+            inside.numel() < settings.least_share * plane.numel()
+            or float(inside.mean()) < settings.least_certainty
+        )
         self.gone_mm = self.gone_mm + slice_mm if lost else 0.0
         self.at += 1
+        if not lost:
+            self.seen_to = self.at
         if self.gone_mm > settings.vanish_mm - 1e-6 and not self.stretch.ahead:
             self.at = len(self.slices)
+        if self.at == len(self.slices) and not self.stretch.ahead:
+            for z in self.slices[self.seen_to :]:
+                self.said.pop(z, None)
 
 
 @torch.inference_mode()

@@ -98,7 +98,7 @@ class Session:
         self._tracks: dict[str, OrganTrack] = {}
         self._canvas = Canvas(view.shape)
         self._memo: Memo[Followed | Outline] = Memo(budget_bytes=budget_bytes // 2)
-        self._follower = (
+        self.follower = (
             None
             if carrier is None
             else follower_of(
@@ -199,7 +199,7 @@ class Session:
                 "organ - add_guide(z, mask, organ=...)"
             )
         wanted = {
-            name: track.tasks(self.z_range, by_shape=self._follower is None)
+            name: track.tasks(self.z_range, by_shape=self.follower is None)
             for name, track in self._tracks.items()
         }
         stale = self._clear_stale(wanted)
@@ -340,8 +340,8 @@ class Session:
             yield name, key, pieces
 
     def _compute(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Sequence[Followed | Outline]]]:
-        if self._follower is not None:
-            yield from self._follower.follow(tasks)
+        if self.follower is not None:
+            yield from self.follower.follow(tasks)
             return
         for n, task in enumerate(tasks):
             yield n, list(interpolate(task, spacing_mm=self._view.spacing_mm))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -100,6 +100,7 @@ def test_there_and_back_a_smooth_organ_keeps_its_place(region):
 
 
 @given(st.integers(-50, 50), st.integers(-60, 60), st.integers(40, 70), st.integers(20, 96))
+@settings(deadline=None)
 def test_where_a_region_was_laid_does_not_move_what_it_shows(top, left, side, size):
     region = Region(top, left, side, side, size)
     hill = blob()
@@ -132,6 +133,7 @@ def test_a_region_of_another_place_is_all_fill(shape):
 
 
 @given(st.integers(-120, 120), st.integers(-120, 120), st.integers(1, 70), st.integers(1, 70))
+@settings(deadline=None)
 def test_a_pasted_plane_fits_the_place_it_names(top, left, height, width):
     where, values = Region(top, left, height, width, 32).paste(np.ones((32, 32)), SHAPE)
     canvas = np.zeros(SHAPE, np.float32)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicekit.data import tracks as module
@@ -155,6 +155,7 @@ def test_tracks_have_two_guides_as_often_as_the_recipe_wishes():
     st.integers(1, 6),
     st.floats(0.5, 12),
 )
+@settings(deadline=None)
 def test_a_walk_never_steps_onto_or_over_the_second_guide(seed, step_mm, gap_mm, n, between_mm):
     wanted = recipe(slices=n, step_mm=between_mm, gap_mm=(1.0, gap_mm), between_share=1.0)
     for place in places([scan_of(step_mm=step_mm)], wanted, count=30, seed=seed):
@@ -168,6 +169,7 @@ def test_a_walk_never_steps_onto_or_over_the_second_guide(seed, step_mm, gap_mm,
 
 
 @given(st.integers(0, 10_000), st.floats(0.3, 9), st.integers(1, 6))
+@settings(deadline=None)
 def test_a_walk_from_one_guide_goes_one_way_inside_the_scan(seed, step_mm, n):
     scan = scan_of(organ=(10, 30), step_mm=step_mm)
     wanted = recipe(slices=n, between_share=0.0, ending_share=0.5, gap_mm=(1, 30))
@@ -206,6 +208,19 @@ def test_where_an_organ_ends_truths_become_empty_after_some_that_are_not(share):
     assert (np.diff(held.astype(int), axis=1) <= 0).all()  # gone for good
     assert np.mean(held[:, 0] & ~held[:, -1]) > 0.2
     assert np.mean(~held[:, -1]) > 0.9 if share else np.mean(~held[:, -1]) < 0.6
+
+
+def test_a_neighbour_behind_the_end_says_as_often_as_the_recipe_wishes_that_it_holds_the_organ():
+    said = {}
+    for share in (0.0, 0.5, 1.0):
+        wanted = recipe(
+            ending_share=1.0, between_share=0.0, gap_mm=(2, 20), ghost_share=share, slices=1
+        )
+        tracks = draw([scan_of(organ=(12, 28))], wanted, count=120)
+        # a walk of one slice steps off the organ: its neighbour is the last one or empty
+        said[share] = np.mean([bool((track.neighbour > 0.5).any()) for track in tracks])
+    assert said[0.0] < said[0.5] < said[1.0]
+    assert said[1.0] > 0.9  # spoiling may wash one out
 
 
 def test_a_guide_ahead_may_be_empty_where_the_organ_ends():
@@ -253,6 +268,7 @@ def test_slices_and_masks_of_a_track_lie_on_one_another():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(4, 16), st.sampled_from([32, 48, 64]))
+@settings(deadline=None)
 def test_a_spoilt_mask_is_a_probability_and_leaves_the_mask_alone(seed, radius, size):
     y, x = np.ogrid[:size, :size]
     mask = ((y - size // 2) ** 2 + (x - size // 2) ** 2 < radius**2).astype(np.uint8)

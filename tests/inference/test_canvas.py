@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicekit.inference.canvas import Canvas
@@ -47,6 +47,7 @@ CLAIMS = st.lists(st.tuples(st.sampled_from([1, 2, 9, 255, 256, 300]), STAMPS), 
 
 
 @given(CLAIMS, st.randoms(use_true_random=False), st.booleans())
+@settings(deadline=None)
 def test_the_order_in_which_pieces_come_does_not_matter(claims, random, drawn):
     other = list(claims)
     random.shuffle(other)
@@ -63,6 +64,7 @@ def test_the_order_in_which_pieces_come_does_not_matter(claims, random, drawn):
 
 
 @given(CLAIMS)
+@settings(deadline=None)
 def test_every_voxel_has_the_likeliest_object_that_is_more_likely_than_not(claims):
     canvas, wanted = Canvas(SHAPE), np.zeros(SHAPE, int)
     for number, piece in claims:

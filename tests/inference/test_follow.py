@@ -174,7 +174,9 @@ def _seed(z: int) -> torch.Generator:
 
 
 def answers(network: STCN, **options: Any) -> dict[tuple[int, int], NDArray[np.uint8]]:
-    settings = FollowSettings(**({"size": 32, "least_mm": 20.0, "attempts": 1} | options))
+    settings = FollowSettings(
+        **({"size": 32, "least_mm": 20.0, "attempts": 1, "least_certainty": 0.0} | options)
+    )
     guides = [{4: disc((30, 40), 9), 12: disc((28, 42), 7)}, {9: disc((15, 20), 6)}]
     todo = [task for some in guides for task in tasks(some)]
     found = Follower(noise, network, CPU, SPACING, settings).follow(todo)

@@ -138,7 +138,7 @@ def test_a_network_walks_the_two_gaps_beside_a_correction(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spy = Spy()
-    monkeypatch.setattr(session, "_follower", spy)
+    monkeypatch.setattr(session, "follower", spy)
     session.propagate()
     spy.asked.clear()
     session.add_guide(13, LIVER[13], organ="liver")
@@ -399,7 +399,7 @@ def test_guides_carry_only_their_own_organ(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spy = Spy()
-    monkeypatch.setattr(session, "_follower", spy)
+    monkeypatch.setattr(session, "follower", spy)
     session.propagate()
     ends = {tuple(sorted(task.guides)) for task in spy.asked}
     assert ends == {(7,), (7, 11), (11, 15), (15,), (13,), (13, 16), (16,)}

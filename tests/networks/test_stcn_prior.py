@@ -98,9 +98,7 @@ def test_a_prior_works_where_it_lies() -> None:
 
 
 @pytest.mark.parametrize("objects", [1, 3, 5])
-def test_each_object_has_its_own_prior_whatever_their_number(
-    network: STCN, objects: int
-) -> None:
+def test_each_object_has_its_own_prior_whatever_their_number(network: STCN, objects: int) -> None:
     readout, features = asked(network, objects=objects)
     prior = priors(objects)
     with torch.inference_mode():
@@ -120,7 +118,9 @@ def test_a_batch_of_two_is_two_batches_of_one(network: STCN) -> None:
         together = network.decode(readout, features, prior)
         for n in range(2):
             one = network.decode(
-                readout[n : n + 1], type(features)(*(p[n : n + 1] for p in features)), prior[n, None]
+                readout[n : n + 1],
+                type(features)(*(p[n : n + 1] for p in features)),
+                prior[n, None],
             )
             torch.testing.assert_close(together[n : n + 1], one, atol=1e-5, rtol=1e-5)
 

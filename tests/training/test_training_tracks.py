@@ -167,7 +167,6 @@ def test_a_few_steps_on_one_batch_lower_its_loss(make, network):
         result.loss.backward()
         optimiser.step()
         losses.append(float(result.loss.detach()))
-    print(losses)
     assert np.isfinite(losses).all()
     assert np.mean(losses[-3:]) < 0.8 * losses[0]
 
