@@ -210,9 +210,7 @@ def _write(scores: Mapping[tuple[str, int, str], Any], args: argparse.Namespace)
             "scans": group,
             "organ": organ,
             **{
-                f"{method} {count}": float(
-                    np.mean([v[0] for v in scores[group, count, method][organ]])
-                )
+                f"{method} {count}": float(np.mean(scores[group, count, method][organ], axis=0)[0])
                 for count in args.counts
                 for method in ("stcn", "interpolate", "copy")
             },
@@ -229,7 +227,7 @@ def _write(scores: Mapping[tuple[str, int, str], Any], args: argparse.Namespace)
         rows=rows,
         notes=[
             "True masks at the middles of equal parts of each organ's extent; nothing else known.",
-            "Held out: the `val` group of the CT, the last four MR. `copy` takes the nearest slice.",
+            "Held out: `val` of the CT, the last four MR. `copy` takes the nearest drawn slice.",
         ],
         command="python benchmarks/few_slices.py --shared DATA",
         folder=args.results,
@@ -250,8 +248,8 @@ def _write_suggestions(
         title="What a suggested slice is worth",
         figures=figures,
         notes=[
-            "One slice an organ is drawn at its middle; then whole slices, all organs on them: "
-            "suggested one by one, spread evenly, or drawn by lot."
+            "Every organ is drawn once, at its middle; then whole slices with all their organs.",
+            "These are suggested one by one, spread evenly, or drawn by lot.",
         ],
         command="python benchmarks/few_slices.py --shared DATA",
         folder=args.results,

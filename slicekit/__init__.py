@@ -23,12 +23,15 @@ except PackageNotFoundError:  # a checkout on the path, not installed
 
 _HOMES = {
     "LabelSet": "slicekit.labels",
+    "Session": "slicekit.inference.session",
     "Volume": "slicekit.volume",
     "Window": "slicekit.windows",
     "SlicekitError": "slicekit.errors",
     "evaluate": "slicekit.metrics",
     "load_model": "slicekit.inference.model",
+    "load_propagator": "slicekit.inference.model",
     "pick_runtime": "slicekit.runtime",
+    "propagate_folder": "slicekit.report.carrying",
     "read_labels": "slicekit.io",
     "read_volume": "slicekit.io",
     "segment": "slicekit.inference.pipeline",
@@ -39,12 +42,15 @@ __all__ = ["__version__", *sorted(_HOMES)]
 if TYPE_CHECKING:
     from slicekit.errors import SlicekitError as SlicekitError
     from slicekit.inference.model import load_model as load_model
+    from slicekit.inference.model import load_propagator as load_propagator
     from slicekit.inference.pipeline import segment as segment
+    from slicekit.inference.session import Session as Session
     from slicekit.io import read_labels as read_labels
     from slicekit.io import read_volume as read_volume
     from slicekit.io import write_labels as write_labels
     from slicekit.labels import LabelSet as LabelSet
     from slicekit.metrics import evaluate as evaluate
+    from slicekit.report.carrying import propagate_folder as propagate_folder
     from slicekit.runtime import pick_runtime as pick_runtime
     from slicekit.volume import Volume as Volume
     from slicekit.windows import Window as Window

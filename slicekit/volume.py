@@ -93,11 +93,16 @@ def along(volume: Volume, axis: Literal["z", "y", "x"]) -> Volume:
         volume: ``(z, y, x)``.
         axis: Whose slices are wanted: ``"z"`` axial, ``"y"`` coronal, ``"x"`` sagittal.
 
+    Raises:
+        ShapeError: There is no such axis.
+
     Example:
         >>> volume = Volume(np.zeros((2, 3, 4)), np.eye(4))
         >>> along(volume, "x").shape
         (4, 2, 3)
     """
+    if axis not in ("z", "y", "x"):
+        raise ShapeError(f"an axis is z, y or x, got {axis!r}")
     order = [number := "zyx".index(axis), *(n for n in range(3) if n != number)]
     return Volume(volume.array.transpose(order), volume.affine[:, [*order, 3]])
 

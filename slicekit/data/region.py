@@ -100,11 +100,11 @@ class Region:
             held, (self.height, self.width), mode="bilinear", antialias=smaller,
             align_corners=False,
         )[0, 0].numpy()  # fmt: skip
-        y0, y1 = max(0, self.top), max(0, min(shape[0], self.top + self.height))
-        x0, x1 = max(0, self.left), max(0, min(shape[1], self.left + self.width))
-        inside: NDArray[np.float32] = sized[
-            y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left
-        ]
+        y0, y1 = _overlap(self.top, self.height, shape[0])
+        x0, x1 = _overlap(self.left, self.width, shape[1])
+        rows = slice(max(0, y0 - self.top), max(0, y1 - self.top))
+        columns = slice(max(0, x0 - self.left), max(0, x1 - self.left))
+        inside: NDArray[np.float32] = sized[rows, columns]
         return (slice(y0, y1), slice(x0, x1)), inside
 
 
@@ -112,12 +112,18 @@ def _window(planes: NDArray[Any], region: Region, fill: float) -> NDArray[np.flo
     """Copy a rectangle out of ``(n, y, x)``; what lies outside of the slices is ``fill``."""
     n, rows, columns = planes.shape
     out = np.full((n, region.height, region.width), fill, dtype=np.float32)
-    y0, y1 = max(0, region.top), min(rows, region.top + region.height)
-    x0, x1 = max(0, region.left), min(columns, region.left + region.width)
+    y0, y1 = _overlap(region.top, region.height, rows)
+    x0, x1 = _overlap(region.left, region.width, columns)
     if y0 < y1 and x0 < x1:
         inside = planes[:, y0:y1, x0:x1]
         out[:, y0 - region.top : y1 - region.top, x0 - region.left : x1 - region.left] = inside
     return out
+
+
+def _overlap(start: int, length: int, size: int) -> tuple[int, int]:
+    """Return where a stretch begins and ends inside of an axis; an empty stretch outside of it."""
+    first = min(max(0, start), size)
+    return first, max(first, min(size, start + length))
 
 
 def box_of(mask: NDArray[Any]) -> tuple[int, int, int, int] | None:

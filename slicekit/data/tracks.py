@@ -27,6 +27,7 @@ from slicekit.labels import IGNORE_ID
 from slicekit.recipes import TrackRecipe
 
 _SMALLEST_GUIDE = 6
+_TRIES = 2000
 _CHANGE = Strength(angle_deg=20.0, scale=0.1, shift=0.0, bend_share=0.2)
 UNKNOWN = 0.5
 """A neighbour's mask where nothing is known of it."""
@@ -83,12 +84,20 @@ class Tracks:
         self._weights = np.sqrt(held) / np.sqrt(held).sum()
 
     def draw(self, rng: np.random.Generator, *, size: int) -> Track:
-        """Draw one track, seen with ``size`` pixels a side."""
-        while True:
+        """Draw one track, seen with ``size`` pixels a side.
+
+        Raises:
+            DatasetError: No organ is large and long enough.
+        """
+        for _ in range(_TRIES):
             place = self._place(rng)
             track = None if place is None else self._cut(place, rng, size=size)
             if track is not None:
                 return track
+        raise DatasetError(
+            f"no organ of {len(self.scans)} scans is large and long enough to be followed: "
+            f"it needs {_SMALLEST_GUIDE} pixels on the recipe's grid, and a slice beside it"
+        )
 
     def _place(self, rng: np.random.Generator) -> _Place | None:
         """Choose a scan, an organ, its guides and the slices to walk, or nothing in bad luck."""
@@ -120,6 +129,7 @@ class Tracks:
         walk = tuple(before + way * stride * n for n in range(1, self.recipe.slices + 1))
         if second != first:  # do not walk over the guide ahead
             stop = (second - before) * way
+            stride = max(1, min(stride, (stop - 1) // len(walk)))
             walk = tuple(before + way * min(stride * n, stop - 1) for n in range(1, len(walk) + 1))
         if not all(0 <= z <= last for z in (before, *walk)):
             return None
@@ -159,6 +169,8 @@ class Tracks:
             degrade(mask, rng) if rng.random() < recipe.degrade_share else mask
             for mask in plain[:2]
         ]
+        if place.guides[0] == place.guides[1]:
+            guides[1] = guides[0]
         near = plain[2].astype(np.float32)
         if place.before not in place.guides:
             ghost = not plain[2].any() and rng.random() < recipe.ghost_share

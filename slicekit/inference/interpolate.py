@@ -90,8 +90,13 @@ def signed_distance(
     mask: NDArray[np.bool_],  # (y, x)
     spacing_mm: tuple[float, ...],
 ) -> NDArray[np.float32]:
-    """Return the distance to the outline in mm, positive inside, half a pixel off at its pixels."""
+    """Return the distance to the outline in mm, positive inside, half a pixel off at its pixels.
+
+    A mask that fills the slice ends at the slice's edge.
+    """
     half = min(spacing_mm) / 2
+    if mask.all():
+        return signed_distance(np.pad(mask, 1), spacing_mm)[1:-1, 1:-1]
     inside = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
     signed = np.where(mask, inside - half, half - outside)

@@ -45,9 +45,12 @@ class Memo(Generic[Item]):
         return self._kept.get(key)
 
     def put(self, key: Hashable, items: Sequence[Item]) -> None:
-        """Keep a list, and let go of others until all fit."""
-        self._used += _bytes(items) - _bytes(self._kept.pop(key, ()))
+        """Keep a list, and let go of others until all fit; one beyond the budget is not kept."""
+        self._used -= _bytes(self._kept.pop(key, ()))
+        if _bytes(items) > self.budget_bytes:
+            return
         self._kept[key] = items
+        self._used += _bytes(items)
         while self._used > self.budget_bytes:
             _, gone = self._kept.popitem(last=False)
             self._used -= _bytes(gone)

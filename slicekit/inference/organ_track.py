@@ -57,13 +57,14 @@ class OrganTrack:
             return {}
         found = {}
         drawn = sorted(self.guides)
+        shown = [z for z in drawn if self.guides[z].any()]
         for gap in gaps(z_range[1], drawn):
             slices = range(max(gap.slices.start, z_range[0]), max(gap.slices.stop, z_range[0]))
             ends = {z: self.guides[z] for z in (gap.left, gap.right) if z is not None}
             digest = hashlib.sha256(b"".join(np.packbits(m).tobytes() for m in ends.values()))
             reach = math.inf
-            if by_shape and len(ends) == 1 and len(drawn) > 1:
-                reach = (drawn[1] - drawn[0] if gap.left is None else drawn[-1] - drawn[-2]) / 2
+            if by_shape and len(ends) == 1 and len(shown) > 1:
+                reach = (shown[1] - shown[0] if gap.left is None else shown[-1] - shown[-2]) / 2
             key = GapKey(gap.left, gap.right, reach, digest.hexdigest())
             found[key] = Task(Gap(gap.left, gap.right, slices), ends, reach)
         return found

@@ -95,9 +95,7 @@ def _why(
     slice_mm: float,
 ) -> str:
     first = organs[0]
-    near = min((abs(z - other) for other in drawn[first]), default=0) * slice_mm
     more = f", and {len(organs) - 1} more" if len(organs) > 1 else ""
-    return (
-        f"{first}: doubt {float(doubt[first][z]):.2f}, {near:.0f} mm from its nearest drawn slice"
-        f"{more}"
-    )
+    near = [abs(z - other) * slice_mm for other in drawn[first]]
+    where = f", {min(near):.0f} mm from its nearest drawn slice" if near else ""
+    return f"{first}: doubt {float(doubt[first][z]):.2f}{where}{more}"

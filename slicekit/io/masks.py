@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from slicekit.errors import LabelError, ReadError
 from slicekit.io.folders import FolderSource
-from slicekit.io.pictures import SUFFIXES, read_slice
+from slicekit.io.pictures import SUFFIXES, look, read_slice
 from slicekit.io.values import as_label_ids
 from slicekit.volume import Volume
 
@@ -52,6 +52,7 @@ def read_masks(folder: str | Path, *, like: Volume) -> Mapping[int, NDArray[Any]
         z = _slice_of(file, like)
         if z in found:
             raise ReadError(file, f"is a second mask of slice {z}; keep one")
+        look(file)  # refuses what is damaged or holds several pages
         ids = read_slice(file, as_ids=True)
         if ids.shape != like.shape[1:]:
             raise ReadError(

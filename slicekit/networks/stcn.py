@@ -225,7 +225,8 @@ def stcn(preset: str) -> STCN:
     """Build an STCN with random weights.
 
     Args:
-        preset: ``"tiny"`` (tests), ``"small"`` (CPU) or ``"paper"`` (54,434,180 numbers).
+        preset: ``"tiny"`` (tests), ``"small"`` (CPU), ``"region"`` (the same, but told where the
+            object was in the neighbouring slice) or ``"paper"`` (54,434,180 numbers).
 
     Raises:
         RecipeError: No such preset.

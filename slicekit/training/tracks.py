@@ -134,7 +134,7 @@ def score_tracks(
 ) -> dict[str, float]:
     """Score the last slice of tracks drawn from held-out scans, always the same ones.
 
-    ``"nearest"`` is the control beside it: the mask of the nearer guide, unchanged.
+    ``"copy"`` is the control beside it: the mask of the guide behind, unchanged.
     """
     held = TrackBatches(scans, phantoms=(), recipe=recipe)
     ours: list[float] = []
@@ -149,4 +149,4 @@ def score_tracks(
                 both = (guess & (truth == 1))[known].sum()
                 all_ = guess[known].sum() + (truth == 1)[known].sum()
                 scores.append(1.0 if all_ == 0 else float(2 * both / all_))
-    return {"dsc": float(np.mean(ours)), "nearest": float(np.mean(control))}
+    return {"dsc": float(np.mean(ours)), "copy": float(np.mean(control))}

@@ -173,11 +173,15 @@ def test_doubt_grows_with_the_distance_to_what_shows_the_object():
 @settings(deadline=None, max_examples=40)
 def test_a_plane_is_128_or_more_exactly_where_the_distance_is_positive(one, other, moved, z):
     guides = {0: disc(one), 5: disc(other, (35, 45 + moved))}
-    outline = answers(guides)[z]
+    found = answers(guides)
     share = z / 5
     a, b = (signed_distance(guides[end], (1.0, 1.0)) for end in (0, 5))
     wanted = (1 - share) * a + share * b
     sure = np.abs(wanted) > 1e-4  # rounding decides what lies on the outline itself
+    if z not in found:  # small shapes that moved far have nothing in common half-way
+        assert not (wanted[sure] > 0).any()
+        return
+    outline = found[z]
     assert np.array_equal(mask_of(outline)[sure], (wanted > 0)[sure])
     full = np.zeros(SHAPE, np.uint8)
     where, plane = outline.paste(SHAPE)
