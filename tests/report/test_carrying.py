@@ -174,9 +174,7 @@ def test_slices_that_do_not_exist_are_refused(
 ) -> None:  # fmt: skip
     guides = draw({held(truth, LIVER)[2]: [LIVER]})
     with pytest.raises(error, match=message):
-        propagate_file(
-            scan, guides, tmp_path / "out.nii.gz", None, options=CarryOptions(**options)
-        )
+        propagate_file(scan, guides, tmp_path / "out.nii.gz", None, options=CarryOptions(**options))
     assert not (tmp_path / "out.nii.gz").exists()
 
 
