@@ -49,6 +49,7 @@ _SEVERAL = ("--data", "--organs", "--unlabelled")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bf16")]
+Backend = Annotated[str, typer.Option(help="auto, torch or openvino (Intel CPUs)")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -62,6 +63,7 @@ def segment(
     model: Annotated[str, typer.Option(help="Model name, recipe or weights.")] = _MODEL,
     device: Device = "auto",
     precision: Precision = "auto",
+    backend: Backend = "auto",
     organs: Annotated[
         list[str] | None, typer.Option(help="Only these organs; several may follow.")
     ] = None,
@@ -101,7 +103,7 @@ def segment(
         volume_index=volume,
         spacing_mm=spacing,
     )
-    runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
+    runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
     expect_known(loaded, organs=options.organs, selector=options.selector)
     carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
@@ -170,7 +172,7 @@ def train(
     from slicekit.training.run import train as run
 
     chosen = read_recipe(recipe, changes=changes or ())
-    runtime = pick_runtime(device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    runtime = pick_runtime(device, precision=precision, threads=threads, backend="torch")  # type: ignore[arg-type]
     with _bar() as told:
         weights = run(
             chosen,
