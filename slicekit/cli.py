@@ -50,6 +50,7 @@ _SEVERAL = ("--data", "--organs", "--unlabelled")
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bf16")]
 Backend = Annotated[str, typer.Option(help="auto, torch or openvino (Intel CPUs)")]
+Preview = Annotated[bool, typer.Option("--preview", help="Draw a picture beside the labels.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -72,9 +73,7 @@ def segment(
     propagation: Annotated[
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Draw a picture beside the labels.")
-    ] = False,
+    preview: Preview = False,
     gray_range: Annotated[
         tuple[float, float] | None, typer.Option(help="HU of 0 and 255 in 8-bit pictures.")
     ] = None,
