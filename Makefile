@@ -26,7 +26,7 @@ $(STAMP):
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "$(PYTHON) could not make $(VENV); on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 	rm -f $(VENV)/.installed-*
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cpu]' -c constraints.txt
 	touch $(STAMP)
 
 demo: setup ## segment a phantom and score it; SCAN=path segments that scan instead

@@ -36,6 +36,8 @@ _CARRIER = "any_propagator"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bf16")]
+Backend = Annotated[str, typer.Option(help="auto, torch or openvino (Intel CPUs)")]
+Preview = Annotated[bool, typer.Option("--preview", help="Draw a picture beside the labels.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -49,6 +51,7 @@ def segment(
     model: Annotated[str, typer.Option(help="Model name, recipe or weights.")] = _MODEL,
     device: Device = "auto",
     precision: Precision = "auto",
+    backend: Backend = "auto",
     organs: Annotated[
         list[str] | None, typer.Option(help="Only these organs; several may follow.")
     ] = None,
@@ -57,9 +60,7 @@ def segment(
     propagation: Annotated[
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Draw a picture beside the labels.")
-    ] = False,
+    preview: Preview = False,
     gray_range: Annotated[
         tuple[float, float] | None, typer.Option(help="HU of 0 and 255 in 8-bit pictures.")
     ] = None,
@@ -88,7 +89,7 @@ def segment(
         volume_index=volume,
         spacing_mm=spacing,
     )
-    runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
+    runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
     expect_known(loaded, organs=options.organs, selector=options.selector)
     carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
@@ -153,6 +154,7 @@ def propagate(
     ] = 3,
     device: Device = "auto",
     precision: Precision = "auto",
+    backend: Backend = "auto",
     volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
     spacing: Annotated[
         tuple[float, float, float] | None,
@@ -178,7 +180,7 @@ def propagate(
     )
     carrier = None
     if method == "stcn":
-        runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
+        runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
         carrier = load_propagator(model, runtime)
         print(f"{carrier.recipe.name} on {runtime}", file=sys.stderr)
     with bar() as told:
@@ -226,7 +228,7 @@ def train(
     from slicekit.training.run import train as fit
 
     chosen = read_recipe(recipe, changes=changes or ())
-    runtime = pick_runtime(device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    runtime = pick_runtime(device, precision=precision, threads=threads, backend="torch")  # type: ignore[arg-type]
     with bar() as told:
         weights = fit(
             chosen,

@@ -1,21 +1,24 @@
-"""Device, precision and threads: decided once, at the top, and said aloud."""
+"""Device, precision, threads and backend: decided once, at the top, and said aloud."""
 
 from __future__ import annotations
 
 import logging
 import os
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from slicekit.errors import DeviceError
+from slicekit.errors import DeviceError, MissingDependencyError
 
 log = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bf16"]
+Backend = Literal["auto", "torch", "openvino"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Runtime:
     """Whether encoders and decoders run in bfloat16 (scores and losses stay float32)."""
     threads: int
     """Threads of one operation on the CPU."""
+    backend: Literal["torch", "openvino"] = "torch"
+    """Who runs the networks of a loaded model; training is always torch's."""
 
     @property
     def precision(self) -> str:
@@ -50,7 +55,7 @@ class Runtime:
         return moved.contiguous(memory_format=torch.channels_last) if moved.dim() == 4 else moved
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.precision}, {self.threads} threads"
+        return f"{self.device}, {self.backend}, {self.precision}, {self.threads} threads"
 
 
 def cpu_has_bf16() -> bool:
@@ -58,33 +63,63 @@ def cpu_has_bf16() -> bool:
     capabilities = torch.backends.cpu.get_cpu_capability()
     if capabilities == "DEFAULT" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a user's file
-            flags = next((line for line in lines if line.startswith("flags")), "")
-    except OSError:
-        return False
+    flags = _cpu_says("flags")
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
+def cpu_is_intel() -> bool:
+    """Tell whether this CPU is one that OpenVINO was made and measured on."""
+    return "GenuineIntel" in (_cpu_says("vendor_id") or platform.processor())
+
+
+def openvino_is_installed() -> bool:
+    """Tell whether the extra ``cpu`` is there; nothing is imported."""
+    return all(find_spec(name) is not None for name in ("openvino", "onnx"))
+
+
 def pick_runtime(
-    device: str = "auto", *, precision: Precision = "auto", threads: int | None = None
+    device: str = "auto",
+    *,
+    precision: Precision = "auto",
+    threads: int | None = None,
+    backend: Backend = "auto",
 ) -> Runtime:
-    """Decide device, precision and threads, and say so in the log.
+    """Decide device, precision, threads and backend, and say so in the log.
 
     Args:
         device: ``"auto"`` takes a CUDA device where there is one; else ``"cpu"``,
             ``"cuda"`` or ``"cuda:1"``.
         precision: ``"auto"`` takes bfloat16 where the device multiplies it in hardware.
         threads: Threads of one operation; all cores when ``None``.
+        backend: ``"auto"`` takes OpenVINO on an Intel CPU where it is installed, else torch.
 
     Raises:
-        DeviceError: The device or the precision is unknown, or is not to be had on this
+        DeviceError: Device, precision or backend is unknown, or is not to be had on this
             machine.
+        MissingDependencyError: OpenVINO was asked for, but is not installed.
     """
     if precision not in get_args(Precision):
         raise DeviceError(f"unknown precision {precision!r}; use auto, float32 or bf16")
     if threads is not None and threads < 1:
         raise DeviceError(f"threads must be 1 or more, got {threads}; leave it out for all cores")
+    chosen = _pick_device(device)
+    able = cpu_has_bf16() if chosen.type == "cpu" else torch.cuda.is_bf16_supported()
+    if precision == "bf16" and not able:
+        raise DeviceError(f"{chosen} has no bfloat16 arithmetic; use --precision float32 or auto")
+    count = threads or _usual_threads()
+    torch.set_num_threads(count)
+    runtime = Runtime(
+        chosen,
+        bf16=able and precision != "float32",
+        threads=count,
+        backend=_pick_backend(backend, chosen),
+    )
+    log.info("running on %s", runtime)
+    return runtime
+
+
+def _pick_device(device: str) -> torch.device:
+    """Return a device that is there."""
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         chosen = torch.device(name)
@@ -97,14 +132,37 @@ def pick_runtime(
             f"{device!r} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; "
             "use --device cpu or --device auto"
         )
-    able = cpu_has_bf16() if chosen.type == "cpu" else torch.cuda.is_bf16_supported()
-    if precision == "bf16" and not able:
-        raise DeviceError(f"{chosen} has no bfloat16 arithmetic; use --precision float32 or auto")
-    count = threads or _usual_threads()
-    torch.set_num_threads(count)
-    runtime = Runtime(chosen, bf16=able and precision != "float32", threads=count)
-    log.info("running on %s", runtime)
-    return runtime
+    return chosen
+
+
+def _pick_backend(backend: Backend, device: torch.device) -> Literal["torch", "openvino"]:
+    """Return who runs the networks; OpenVINO for itself only where it was measured to be faster."""
+    if backend not in get_args(Backend):
+        raise DeviceError(f"unknown backend {backend!r}; use auto, torch or openvino")
+    installed = openvino_is_installed()
+    if backend == "auto":
+        fast = device.type == "cpu" and cpu_is_intel()
+        return "openvino" if fast and installed else "torch"
+    if backend == "openvino" and device.type != "cpu":
+        raise DeviceError(
+            f"the backend openvino runs on the CPU, not on {device}; use --device cpu or "
+            "--backend torch"
+        )
+    if backend == "openvino" and not installed:
+        raise MissingDependencyError(
+            "the backend openvino needs the packages openvino and onnx, which are not both "
+            "installed; install 'slicekit[cpu]' or use --backend torch"
+        )
+    return backend
+
+
+def _cpu_says(key: str) -> str:
+    """Return one line of what Linux says of the first core; nothing on other systems."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a user's file
+            return next((line for line in lines if line.startswith(key)), "")
+    except OSError:
+        return ""
 
 
 def _usual_threads() -> int:

@@ -185,4 +185,5 @@ def scans(phantoms: tuple[Phantom, ...], tmp_path: Path) -> Path:
 @pytest.fixture
 def using(trial_models: Path) -> tuple[str, ...]:
     """The options of a command line that choose the trial models."""
-    return ("--model", str(trial_models / "trial_reference.toml"), "--device", "cpu")
+    model = str(trial_models / "trial_reference.toml")
+    return ("--model", model, "--device", "cpu", "--backend", "torch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import runpy
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from slicekit.runtime import openvino_is_installed
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -18,7 +21,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Open benchmark scripts as Python would, without running their ``main``."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield lambda name: runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name=name)
-    sys.modules.pop("results_io", None)
+    for name in ("results_io", "textbook_loop"):
+        sys.modules.pop(name, None)
 
 
 def test_figures_come_back_with_command_and_machine(scripts: Any, tmp_path: Path) -> None:
@@ -74,3 +78,21 @@ def test_memory_is_read_the_same_both_ways(scripts: Any) -> None:
     figures = scripts("memory_read")["measure"](objects=2, slices=3, side=6, turns=1)
     assert figures["times_faster"] > 0
     assert figures["largest_error_millionths"] < 10
+
+
+def test_the_textbooks_loop_and_ours_are_the_same_loop(scripts: Any, tmp_path: Path) -> None:
+    import torch
+
+    if not openvino_is_installed():
+        pytest.skip("openvino and onnx (the extra cpu) are not installed")
+    loop = scripts("propagation_loop")
+    args = argparse.Namespace(preset="tiny", precision="float32", threads=1)
+    before = torch.get_num_threads()
+    with torch.inference_mode():
+        frames = torch.rand(3, 3, 48, 64, generator=torch.manual_seed(0))
+        masks = loop["discs"](2, 64)[:, :48]
+        for every in (False, True):
+            steps = loop["steps_of"](frames, masks, every=every, args=args, cache=tmp_path)
+            seconds, agreed = loop["measure"](steps, 2)
+            assert len(seconds) == 3 and min(agreed.values()) > 0.99
+    torch.set_num_threads(before)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slicekit import runtime as module
-from slicekit.errors import DeviceError
+from slicekit.errors import DeviceError, MissingDependencyError
 from slicekit.runtime import Runtime, pick_runtime
 
 
@@ -80,3 +80,32 @@ def test_networks_run_in_the_chosen_precision(bf16, dtype):
     here = Runtime(torch.device("cpu"), bf16=bf16, threads=1)
     with here.autocast():
         assert torch.nn.Linear(3, 3)(torch.rand(2, 3)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("intel", "installed", "taken"),
+    [(True, True, "openvino"), (True, False, "torch"), (False, True, "torch")],
+)
+def test_openvino_is_taken_on_intels_cpus_where_it_is_installed(
+    monkeypatch, intel, installed, taken
+):
+    monkeypatch.setattr(module, "cpu_is_intel", lambda: intel)
+    monkeypatch.setattr(module, "openvino_is_installed", lambda: installed)
+    chosen = pick_runtime("cpu", threads=1)
+    assert chosen.backend == taken
+    assert f"cpu, {taken}, " in str(chosen)
+    assert pick_runtime("cpu", threads=1, backend="torch").backend == "torch"
+
+
+def test_openvino_is_refused_where_it_cannot_run(monkeypatch):
+    with pytest.raises(DeviceError, match="unknown backend 'onnx'; use auto, torch or openvino"):
+        pick_runtime("cpu", backend="onnx")
+    monkeypatch.setattr(module, "openvino_is_installed", lambda: False)
+    with pytest.raises(MissingDependencyError, match=r"install 'slicekit\[cpu\]' or use --backend"):
+        pick_runtime("cpu", backend="openvino")
+    monkeypatch.setattr(module, "openvino_is_installed", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    with pytest.raises(DeviceError, match="openvino runs on the CPU, not on cuda"):
+        pick_runtime("cuda", backend="openvino")
+    assert pick_runtime("cuda", threads=1).backend == "torch"

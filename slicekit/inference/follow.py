@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from slicekit.data.region import Region, box_of, union
 from slicekit.errors import BudgetError
 from slicekit.inference.fusion import fuse
+from slicekit.inference.sight import Propagator
 from slicekit.inference.walk import Gap
 from slicekit.networks.stcn import Features, dense_read, soft_aggregate
 from slicekit.runtime import Runtime
@@ -34,19 +35,6 @@ _TRUSTED_MM = 100.0
 
 Planes = Callable[[Sequence[int], Region], Tensor]
 """From slices and a region to windows ``(n, 3, size, size)`` float32 in ``[0, 1]``."""
-
-
-class RegionNetwork(Protocol):
-    """What following asks of a network; ``slicekit.networks.stcn.STCN`` answers it."""
-
-    def encode_key(self, frames: Tensor) -> Features:
-        """Look at ``(b, 3, y, x)`` slices without any mask."""
-
-    def encode_value(self, frames: Tensor, masks: Tensor, s16: Tensor) -> Tensor:
-        """Look at slices with ``(b, k, y, x)`` masks; ``(b, k, cv, y/16, x/16)``."""
-
-    def decode(self, readout: Tensor, features: Features, prior: Tensor | None = None) -> Tensor:
-        """Turn what was read, and what was said of the neighbour, into logits."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +106,7 @@ class Follower:
     """Follows objects through one scan."""
 
     planes: Planes
-    network: RegionNetwork
+    network: Propagator
     runtime: Runtime
     spacing_mm: tuple[float, float, float]
     settings: FollowSettings = FollowSettings()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import slicekit
 from slicekit.checkpoint import Weights, fill, load_weights
 from slicekit.checks import suggest
 from slicekit.errors import CheckpointError, RecipeError
+from slicekit.inference.cache import Cache
+from slicekit.inference.sight import Propagator
 from slicekit.networks import STCN, Pair, build
+from slicekit.networks.pair import PairLogits
 from slicekit.recipes import Recipe, read_recipe
 from slicekit.runtime import Runtime, pick_runtime
 
@@ -31,8 +34,10 @@ class Model:
     """A reference pair and, where there is one, the propagator that carries its guides."""
 
     recipe: Recipe
-    reference: Pair
-    propagator: STCN | None
+    reference: Callable[[Tensor, Tensor | None], PairLogits]
+    """A ``Pair``, or one that OpenVINO runs."""
+    propagator: Propagator | None
+    """An ``STCN``, or one that OpenVINO runs."""
     propagator_recipe: Recipe | None
     sha256: dict[str, str]
     """Model name to the SHA-256 of its tensors."""
@@ -51,7 +56,7 @@ class Model:
 class Carrier:
     """A propagator alone."""
 
-    network: STCN
+    network: Propagator
     recipe: Recipe
     sha256: str
     """Of its tensors."""
@@ -68,6 +73,7 @@ def load_model(
     runtime: Runtime | None = None,
     *,
     propagator: bool | str | Path = True,
+    cache: Path | None = None,
 ) -> Model:
     """Load a reference and the propagator that its recipe names.
 
@@ -77,10 +83,13 @@ def load_model(
         propagator: ``True`` takes the one that the reference's recipe names, beside the
             reference's file or bundled; a name or path takes that one; ``False`` takes none, and
             the reference names every slice.
+        cache: Where networks converted for OpenVINO are kept; ``cache.user_cache()`` when
+            ``None``. Without any the first use of a model takes some seconds more every time.
 
     Raises:
         RecipeError: No such model, or its recipe cannot be meant.
         CheckpointError: Weights are missing, damaged, or of another recipe.
+        DeviceError: OpenVINO was chosen and cannot run the networks.
     """
     runtime = runtime or pick_runtime()
     reference, recipe, digest = _load(name, runtime, role="reference")
@@ -89,7 +98,7 @@ def load_model(
     digests = {recipe.name: digest}
     other = recipe.inference.propagator if propagator is True else propagator or None
     if other is None:
-        return Model(recipe, reference, None, None, digests, runtime)
+        return _run_by_backend(Model(recipe, reference, None, None, digests, runtime), cache)
     found = _find_propagator(str(other), name) if propagator is True else other
     carrier, its_recipe, digest = _load(found, runtime, role="propagator")
     if not isinstance(carrier, STCN):
@@ -101,27 +110,33 @@ def load_model(
             f"differently: {_differences(recipe, its_recipe, ('input',))}; train them alike"
         )
     digests[its_recipe.name] = digest
-    return Model(recipe, reference, carrier, its_recipe, digests, runtime)
+    model = Model(recipe, reference, carrier, its_recipe, digests, runtime)
+    return _run_by_backend(model, cache)
 
 
 def load_propagator(
-    name: str | Path = DEFAULT_PROPAGATOR, runtime: Runtime | None = None
+    name: str | Path = DEFAULT_PROPAGATOR,
+    runtime: Runtime | None = None,
+    *,
+    cache: Path | None = None,
 ) -> Carrier:
     """Load a propagator alone, to carry what a person drew.
 
     Args:
         name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
         runtime: Where it runs; decided automatically when ``None``.
+        cache: As for ``load_model``.
 
     Raises:
         RecipeError: No such model, or it is no propagator.
         CheckpointError: Weights are missing, damaged, or of another recipe.
+        DeviceError: OpenVINO was chosen and cannot run the network.
     """
     runtime = runtime or pick_runtime()
     network, recipe, digest = _load(name, runtime, role="propagator")
     if not isinstance(network, STCN):
         raise CheckpointError(f"{name}: a propagator is an STCN")
-    return Carrier(network, recipe, digest, runtime)
+    return Carrier(_propagator_by_backend(network, runtime, digest, cache), recipe, digest, runtime)
 
 
 def build_network(recipe: Recipe) -> nn.Module:
@@ -204,6 +219,33 @@ def _load(name: str | Path, runtime: Runtime, *, role: str) -> tuple[nn.Module, 
     network = build_network(recipe)
     fill(network, weights.state, source=str(path))
     return runtime.place(network).eval(), recipe, weights.sha256
+
+
+def _run_by_backend(model: Model, folder: Path | None) -> Model:
+    """Hand the networks to the runtime's backend."""
+    if model.runtime.backend == "torch":
+        return model
+    from slicekit.inference import openvino_networks as openvino  # not needed elsewhere, and slow
+
+    reference, propagator = model.reference, model.propagator
+    if isinstance(reference, Pair):
+        digest = model.sha256[model.recipe.name]
+        compiler = openvino.Compiler(model.runtime, Cache(folder), digest)
+        reference = openvino.OpenVinoPair(reference, compiler)
+    if isinstance(propagator, STCN) and model.propagator_recipe:
+        digest = model.sha256[model.propagator_recipe.name]
+        propagator = _propagator_by_backend(propagator, model.runtime, digest, folder)
+    return replace(model, reference=reference, propagator=propagator)
+
+
+def _propagator_by_backend(
+    network: STCN, runtime: Runtime, digest: str, folder: Path | None
+) -> Propagator:
+    if runtime.backend == "torch":
+        return network
+    from slicekit.inference import openvino_networks as openvino
+
+    return openvino.OpenVinoSTCN(network, openvino.Compiler(runtime, Cache(folder), digest))
 
 
 def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:

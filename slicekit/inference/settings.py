@@ -15,7 +15,7 @@ class PropagateSettings:
     """What memory bank, held probabilities and kept features of a gap may take together."""
     top_k: int = 20
     """Memory places that a query weighs."""
-    objects_at_once: int = 8
+    objects_at_once: int = 16
     """Objects that the network encodes or decodes together."""
     least_px: int = 5
     """An object with fewer pixels on the network's grid is taken for vanished."""

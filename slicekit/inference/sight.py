@@ -29,8 +29,12 @@ class Propagator(Protocol):
     def encode_value(self, frames: Tensor, masks: Tensor, s16: Tensor) -> Tensor:
         """Look at slices with ``(b, k, y, x)`` masks; ``(b, k, cv, y/16, x/16)``."""
 
-    def decode(self, readout: Tensor, features: Features) -> Tensor:
-        """Turn ``(b, k, cv, y/16, x/16)`` read from memory into ``(b, k, y, x)`` logits."""
+    def decode(self, readout: Tensor, features: Features, prior: Tensor | None = None) -> Tensor:
+        """Turn ``(b, k, cv, y/16, x/16)`` read from memory into ``(b, k, y, x)`` logits.
+
+        A prior, ``(b, k, y, x)`` from -1 to 1, says where the objects were in the neighbouring
+        slice, to a network that takes it.
+        """
 
 
 class Sight(NamedTuple):

@@ -138,7 +138,7 @@ class ResBlock(nn.Module):
     ) -> Tensor:  # (b * k, outputs, y, x)
         """Return ``shortcut(x) + conv2(relu(conv1(relu(x))))`` of x = (own, shared)."""
         if shared is None or self.downsample is None:
-            joined = own if shared is None else torch.cat([own, repeat(shared, own)], dim=1)
+            joined = own if shared is None else torch.cat([own, every(shared, own)], dim=1)
             shortcut = joined if self.downsample is None else self.downsample(joined)
             inner = self.conv1(F.relu(joined))
         else:
@@ -161,9 +161,19 @@ def split_conv(
 
 
 def repeat(shared: Tensor, own: Tensor) -> Tensor:
-    """Return the ``(b, ...)`` tensor k times over, to match ``(b * k, ...)`` of the objects."""
-    copies = own.shape[0] // shared.shape[0]
-    return shared if copies == 1 else shared.repeat_interleave(copies, dim=0)
+    """Return ``(b, ...)`` so that it adds to ``(b * k, ...)`` of the objects.
+
+    One slice is left to broadcasting; k copies of each are made only where there are several.
+    """
+    slices = shared.shape[0]
+    if slices == 1:
+        return shared
+    return shared.repeat_interleave(own.shape[0] // slices, dim=0)
+
+
+def every(shared: Tensor, own: Tensor) -> Tensor:
+    """Return the ``(b, ...)`` tensor k times over, to join ``(b * k, ...)`` of the objects."""
+    return repeat(shared, own).expand(own.shape[0], -1, -1, -1)
 
 
 class ChannelGate(nn.Module):

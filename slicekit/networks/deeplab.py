@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from slicekit.checks import expect_shape, suggest
 from slicekit.errors import RecipeError
-from slicekit.networks.blocks import pad_to_multiple
+from slicekit.networks.blocks import CropBox, pad_to_multiple
 
 STRIDE = 16
 LEAST = 32  # a coarsest map of one place would leave batch norm nothing to average over
@@ -68,7 +68,7 @@ class DeepLabV3Plus(nn.Module):
 
     def __init__(self, config: DeepLabConfig, *, classes: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.classes = config, classes
         self.network = Smp(
             config.encoder,
             encoder_depth=config.encoder_depth,
@@ -92,11 +92,30 @@ class DeepLabV3Plus(nn.Module):
         Raises:
             ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
         """
+        inputs, box = self.prepare(slices, position)
+        return box.cut(self.score(*inputs))
+
+    def prepare(
+        self, slices: Tensor, position: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], CropBox]:
+        """Return what ``score`` takes, and where the slices lie in what it gives.
+
+        Raises:
+            ShapeError: As ``forward``.
+        """
         b = expect_shape("slices", slices, "b 3 y x")["b"]
         if position is not None:
             expect_shape("position", position, f"{b}")
         padded, box = pad_to_multiple(slices, STRIDE, least=LEAST)
-        return box.cut(self.network(padded))
+        return (padded,), box
+
+    def score(
+        self,
+        padded: Tensor,  # (b, 3, y, x), 16 divides y and x
+    ) -> Tensor:  # (b, classes, y, x) logits
+        """Compute the logits of ``prepare``'s slices: the network without its preparations."""
+        logits: Tensor = self.network(padded)
+        return logits
 
 
 def deeplabv3plus(preset: str, *, classes: int) -> DeepLabV3Plus:

@@ -138,9 +138,9 @@ class UpSample(nn.Module):
         self.out_conv = ResBlock(inputs, outputs)
 
     def forward(self, skip: Tensor, coarse: Tensor) -> Tensor:
-        """Return ``(b * k, outputs, 2h, 2w)``; skip is ``(b, skip, 2h, 2w)``, coarse half of it."""
+        """Return ``(b * k, outputs, 2h, 2w)``; skip, ``(b, inputs, 2h, 2w)``, convolved already."""
         fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-        result: Tensor = self.out_conv(fine + repeat(self.skip_conv(skip), fine))
+        result: Tensor = self.out_conv(fine + repeat(skip, fine))
         return result
 
 
@@ -159,15 +159,33 @@ class Decoder(nn.Module):
 
     def forward(self, readout: Tensor, features: Features, prior: Tensor | None = None) -> Tensor:
         """Return ``(b * k, 1, y, x)`` logits of ``(b * k, value_dim, y/16, x/16)``."""
-        s16 = self.compress(readout, features.thin)
-        if self.prior is None or prior is None:
-            s8 = self.up_16_8(features.s8, s16)
-            s4 = self.pred(F.relu(self.up_8_4(features.s4, s8)))
-        else:
-            at_16, at_8 = self.prior(prior)
-            s8 = self.up_16_8(features.s8, s16 + at_16)
-            s4 = self.pred(F.relu(self.up_8_4(features.s4, s8 + at_8)))
-        return F.interpolate(s4, scale_factor=4, mode="bilinear", align_corners=False)
+        told = None if self.prior is None or prior is None else self.prior(prior)
+        s8, s4 = self.skips(features.s8, features.s4)
+        return enlarge(self.draw(readout, features.thin, s8, s4, told))
+
+    def skips(self, s8: Tensor, s4: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the skip connections of ``(b, c, ...)`` features, which know of no object yet."""
+        return self.up_16_8.skip_conv(s8), self.up_8_4.skip_conv(s4)
+
+    def draw(
+        self,
+        readout: Tensor,  # (b * k, value_dim, h, w)
+        thin: Tensor,  # (b, value_dim, h, w)
+        s8: Tensor,  # (b, w16, 2 h, 2 w) of ``skips``
+        s4: Tensor,  # (b, w8, 4 h, 4 w) of ``skips``
+        told: tuple[Tensor, Tensor] | None,  # (b * k, w16, h, w) and (b * k, w8, 2 h, 2 w)
+    ) -> Tensor:  # (b * k, 1, 4 h, 4 w)
+        """Return logits at a quarter of the size; ``told`` is what ``Prior`` says, if asked."""
+        at_16 = self.compress(readout, thin)
+        at_8 = self.up_16_8(s8, at_16 if told is None else at_16 + told[0])
+        at_4 = self.up_8_4(s4, at_8 if told is None else at_8 + told[1])
+        result: Tensor = self.pred(F.relu(at_4))
+        return result
+
+
+def enlarge(logits: Tensor) -> Tensor:
+    """Bring logits from a quarter of the size to the full one."""
+    return F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
 
 
 class Prior(nn.Module):

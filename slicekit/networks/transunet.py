@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from slicekit.checks import expect_shape, suggest
 from slicekit.errors import RecipeError
-from slicekit.networks.blocks import ConvNormAct, UpBlock, pad_to_multiple
+from slicekit.networks.blocks import ConvNormAct, CropBox, UpBlock, pad_to_multiple
 
 STRIDE = 16
 LEAST = 32  # a coarsest map of one place would leave batch norm nothing to average over
@@ -83,7 +83,7 @@ class TransUNet(nn.Module):
 
     def __init__(self, config: TransUNetConfig, *, classes: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.classes = config, classes
         self.encoder = hybrid_encoder(config)
         self.bridge = ConvNormAct(config.width, config.bridge)
         s4, s8, _ = config.channels
@@ -106,19 +106,50 @@ class TransUNet(nn.Module):
         Raises:
             ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
         """
+        inputs, box = self.prepare(slices, position)
+        return box.cut(self.score(*inputs))
+
+    def prepare(
+        self, slices: Tensor, position: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], CropBox]:
+        """Return what ``score`` takes, and where the slices lie in what it gives.
+
+        Raises:
+            ShapeError: As ``forward``.
+        """
         b = expect_shape("slices", slices, "b 3 y x")["b"]
         if position is not None:
             expect_shape("position", position, f"{b}")
         padded, box = pad_to_multiple(slices, STRIDE, least=LEAST)
-        coarse, skips = self.encode(padded)
+        rows, columns = (side // STRIDE for side in padded.shape[-2:])
+        places = resample_abs_pos_embed(
+            self.encoder.pos_embed, [rows, columns], num_prefix_tokens=0
+        )
+        places = places.transpose(1, 2).unflatten(2, (rows, columns))
+        if not self.config.position:
+            return (padded, places), box
+        if position is None:
+            position = slices.new_full((b,), 0.5)
+        plane = position.to(slices)[:, None, None, None].expand(b, 1, *padded.shape[-2:])
+        return (padded, places, plane), box
+
+    def score(
+        self,
+        padded: Tensor,  # (b, 3, y, x), 16 divides y and x
+        places: Tensor,  # (1, width, y/16, x/16) position embeddings for such a grid
+        plane: Tensor | None = None,  # (b, 1, y, x) the position, with the option of that name
+    ) -> Tensor:  # (b, classes, y, x) logits
+        """Compute the logits of ``prepare``'s slices: the network without its preparations."""
+        coarse, skips = self.encode(padded, places)
         features = self.bridge(coarse)
         for block, skip in zip(self.decoder, [*skips, None], strict=True):
             features = block(features, skip)
-        if self.config.position:
-            features = torch.cat([features, position_plane(position, features)], dim=1)
-        return box.cut(self.head(features))
+        if plane is not None:
+            features = torch.cat([features, plane.to(features.dtype)], dim=1)
+        logits: Tensor = self.head(features)
+        return logits
 
-    def encode(self, slices: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encode(self, slices: Tensor, places: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the transformer's map at 1/16 and the skips at 1/8, 1/4 and 1/2."""
         embed = self.encoder.patch_embed
         stem = embed.backbone.stem
@@ -130,10 +161,7 @@ class TransUNet(nn.Module):
             maps.append(features)
         grid = embed.proj(embed.backbone.norm(maps.pop()))
         rows, columns = grid.shape[-2:]
-        places = resample_abs_pos_embed(
-            self.encoder.pos_embed, [rows, columns], num_prefix_tokens=0
-        )
-        tokens = grid.flatten(2).transpose(1, 2) + places
+        tokens = (grid + places).flatten(2).transpose(1, 2)
         tokens = self.encoder.norm(self.encoder.blocks(tokens))
         return tokens.transpose(1, 2).unflatten(2, (rows, columns)), maps[::-1]
 
@@ -154,14 +182,6 @@ def hybrid_encoder(config: TransUNetConfig) -> VisionTransformer:
         depth=config.depth, num_heads=config.heads, num_classes=0, class_token=False,
         global_pool="",
     )  # fmt: skip
-
-
-def position_plane(position: Tensor | None, features: Tensor) -> Tensor:
-    """Return one constant ``(b, 1, y, x)`` plane a slice with its relative position, or 0.5."""
-    b, _, y, x = features.shape
-    if position is None:
-        return features.new_full((b, 1, y, x), 0.5)
-    return position.to(features)[:, None, None, None].expand(b, 1, y, x)
 
 
 def transunet(preset: str, *, classes: int, position: bool | None = None) -> TransUNet:

@@ -30,7 +30,7 @@ def test_our_walk_through_the_encoder_is_timms_own() -> None:
     network = transunet("tiny", classes=3).eval()
     slices = torch.rand(2, 3, 64, 64)  # the size of the learned positions, so timm takes it too
     with torch.inference_mode():
-        coarse, skips = network.encode(slices)
+        coarse, skips = network.encode(*network.prepare(slices)[0])
         tokens = network.encoder.forward_features(slices)
     torch.testing.assert_close(coarse.flatten(2).transpose(1, 2), tokens)
     assert [tuple(skip.shape[-2:]) for skip in skips] == [(8, 8), (16, 16), (32, 32)]
