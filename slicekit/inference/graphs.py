@@ -57,6 +57,16 @@ class Port:
         return 4 if self.channels else 1
 
 
+@cache
+def _core() -> Any:
+    """Return OpenVINO's engine, one for the whole process.
+
+    An engine that is let go of takes the stack on which signals are handled with it, and the next
+    Ctrl-C would end in a crash.
+    """
+    return openvino().Core()
+
+
 class Graph:
     """A compiled network; calls from several threads wait for one another.
 
@@ -84,9 +94,8 @@ class Graph:
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # else processes side by side share their first core
         }
-        ov = openvino()
+        core = _core()
         try:
-            core = ov.Core()
             model = self._on_torch_memory(core.read_model(io.BytesIO(onnx)), ports)
             self._request = core.compile_model(model, "CPU", options).create_infer_request()
         except RuntimeError as fault:

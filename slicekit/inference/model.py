@@ -49,7 +49,7 @@ class Model:
         recipe = self.propagator_recipe
         if self.propagator is None or recipe is None:
             return None
-        return Carrier(self.propagator, recipe, self.sha256[recipe.name], self.runtime)
+        return Carrier(self.propagator, recipe, self.sha256.get(recipe.name, ""), self.runtime)
 
 
 @dataclass(frozen=True, eq=False)

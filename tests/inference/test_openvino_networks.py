@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -204,3 +205,31 @@ def test_openvino_comes_without_its_telemetry() -> None:
 
     openvino()
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
+
+
+def test_a_signal_is_handled_after_a_network_was_let_go(tmp_path: Path) -> None:
+    """In a process of its own: the fault would be a crash."""
+    script = tmp_path / "late.py"
+    script.write_text(
+        "import faulthandler, gc, signal, sys\n"
+        "faulthandler.enable()\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from slicekit.inference.cache import Cache\n"
+        "from slicekit.inference.openvino_networks import Compiler, OpenVinoSTCN\n"
+        "from slicekit.networks import build\n"
+        "from slicekit.runtime import pick_runtime\n"
+        "runtime = pick_runtime('cpu', backend='openvino')\n"
+        "compiler = Compiler(runtime, Cache(Path(sys.argv[1])), 'none')\n"
+        "network = OpenVinoSTCN(build('stcn', 'tiny').eval(), compiler)\n"
+        "network.encode_key(torch.rand(1, 3, 32, 32))\n"
+        "del network\n"
+        "gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('handled'))\n"
+        "signal.raise_signal(signal.SIGINT)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
