@@ -24,9 +24,9 @@ from results_io import RESULTS, write_result
 
 from slicekit.data.cases import find_cases
 from slicekit.errors import DataWarning
-from slicekit.inference.follow import FollowSettings
 from slicekit.inference.model import Carrier, load_propagator
 from slicekit.inference.session import Session
+from slicekit.inference.stretch import FollowSettings
 from slicekit.io import read_labels, read_volume
 from slicekit.runtime import pick_runtime
 from slicekit.volume import Volume

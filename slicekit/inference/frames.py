@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from slicekit.data.region import Region
-from slicekit.inference.follow import Follower, FollowSettings, Planes
+from slicekit.inference.follow import Follower
 from slicekit.inference.model import Carrier
+from slicekit.inference.stretch import FollowSettings, Planes
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
 from slicekit.windows import three_channels

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from slicekit.data.region import box_of, union
-from slicekit.inference.follow import Task
+from slicekit.inference.stretch import Task
 
 _TRUSTED_MM = 30.0
 

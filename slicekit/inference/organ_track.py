@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.inference.follow import Task
+from slicekit.inference.stretch import Task
 from slicekit.inference.walk import Gap, gaps
 
 

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from slicekit.data.grid import InPlane
 from slicekit.inference.canvas import Canvas
-from slicekit.inference.follow import CERTAIN, Follower, Task
+from slicekit.inference.follow import Follower
+from slicekit.inference.stretch import CERTAIN, Task
 from slicekit.inference.walk import gaps
 
 

@@ -19,18 +19,19 @@ from slicekit import checks
 from slicekit.data.intensity import as_expected
 from slicekit.errors import DataWarning, LabelError, ShapeError
 from slicekit.inference.canvas import Canvas
-from slicekit.inference.follow import Followed, Task
 from slicekit.inference.frames import follower_of
 from slicekit.inference.interpolate import Outline, interpolate
 from slicekit.inference.memo import Memo
 from slicekit.inference.model import Carrier
-from slicekit.inference.organ_track import GapKey, OrganTrack, Provenance
+from slicekit.inference.organ_track import GapKey, OrganTrack
+from slicekit.inference.painting import clear_stale, show
 from slicekit.inference.session_file import (
     SavedSession,
     expect_same_scan,
     read_session,
     write_session,
 )
+from slicekit.inference.stretch import Followed, Task
 from slicekit.inference.suggest import Suggestion, suggest
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume, along
@@ -202,7 +203,7 @@ class Session:
             name: track.tasks(self.z_range, by_shape=self.follower is None)
             for name, track in self._tracks.items()
         }
-        stale = self._clear_stale(wanted)
+        stale = clear_stale(self._canvas, self._tracks, wanted, z_range=self.z_range)
         todo = [
             (name, key, task)
             for name, tasks in wanted.items()
@@ -214,7 +215,7 @@ class Session:
                 warnings.warn(f"{name}: every slice is drawn, nothing is left to carry",
                               DataWarning, stacklevel=2)  # fmt: skip
         for done, (name, key, pieces) in enumerate(self._answers(todo), start=1):
-            self._show(self._tracks[name], key, pieces, stale)
+            show(self._canvas, self._tracks[name], key, pieces, stale)
             if progress is not None:
                 progress(done, len(todo))
         return self.labels
@@ -299,31 +300,6 @@ class Session:
                     "pixels; draw them apart, or follow each in a session of its own"
                 )
 
-    def _clear_stale(self, wanted: Mapping[str, Mapping[GapKey, Task]]) -> set[int]:
-        """Empty every slice whose answer has changed, draw its guides; return those slices."""
-        stale: set[int] = set()
-        for name, track in self._tracks.items():
-            for key in track.shown ^ set(wanted[name]):
-                left = self.z_range[0] if key.left is None else key.left
-                right = self.z_range[1] - 1 if key.right is None else key.right
-                stale.update(range(left, right + 1))
-        for name, track in self._tracks.items():  # what is cleared is no longer shown
-            tasks = wanted[name]
-            track.shown = {
-                key for key in track.shown
-                if key in tasks and stale.isdisjoint(tasks[key].gap.slices)
-            }  # fmt: skip
-        zs = sorted(stale)
-        self._canvas.clear(zs)
-        for track in self._tracks.values():
-            for values in (track.provenance, track.doubt, track.area):
-                values[zs] = 0
-            for z in stale & set(track.guides):
-                self._canvas.draw(z, track.number, track.guides[z])
-                track.provenance[z] = Provenance.DRAWN
-                track.area[z] = track.guides[z].sum()
-        return stale
-
     def _answers(
         self, todo: Sequence[tuple[str, GapKey, Task]]
     ) -> Iterator[tuple[str, GapKey, Sequence[Followed | Outline]]]:
@@ -345,17 +321,3 @@ class Session:
             return
         for n, task in enumerate(tasks):
             yield n, list(interpolate(task, spacing_mm=self._view.spacing_mm))
-
-    def _show(
-        self, track: OrganTrack, key: GapKey, pieces: Sequence[Followed | Outline], stale: set[int]
-    ) -> None:
-        """Paint what is said of the slices that were emptied."""
-        for piece in pieces:
-            if piece.z in stale:
-                track.area[piece.z] = self._canvas.paint(track.number, piece)
-                track.doubt[piece.z] = piece.doubt
-                carried = isinstance(piece, Followed)
-                track.provenance[piece.z] = (
-                    Provenance.PROPAGATED if carried else Provenance.INTERPOLATED
-                )
-        track.shown.add(key)

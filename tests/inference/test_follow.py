@@ -13,7 +13,8 @@ from torch import Tensor
 
 from slicekit.data.region import Region
 from slicekit.errors import BudgetError
-from slicekit.inference.follow import CERTAIN, Followed, Follower, FollowSettings, Task
+from slicekit.inference.follow import Follower
+from slicekit.inference.stretch import CERTAIN, Followed, FollowSettings, Task
 from slicekit.inference.walk import gaps
 from slicekit.networks import STCN, Features
 from slicekit.networks.stcn import PRESETS

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from slicekit.inference.follow import Task
 from slicekit.inference.interpolate import interpolate, signed_distance
+from slicekit.inference.stretch import Task
 from slicekit.inference.walk import Gap, gaps
 
 SHAPE = (70, 90)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from slicekit.data.grid import InPlane
 from slicekit.data.region import Region
-from slicekit.inference.follow import Followed, Task
 from slicekit.inference.organwise import Opinions, OrganGuide, carry_organs
+from slicekit.inference.stretch import Followed, Task
 
 SHAPE = (9, 40, 50)
 GRID = InPlane((40, 50), (4, 36, 5, 45), (16, 20))

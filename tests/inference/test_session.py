@@ -18,10 +18,10 @@ from slicekit.errors import (
     ShapeError,
     WriteError,
 )
-from slicekit.inference.follow import Task
 from slicekit.inference.interpolate import interpolate
 from slicekit.inference.organ_track import Provenance
 from slicekit.inference.session import Session
+from slicekit.inference.stretch import Task
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume
 
