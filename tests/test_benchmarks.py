@@ -96,3 +96,28 @@ def test_the_textbooks_loop_and_ours_are_the_same_loop(scripts: Any, tmp_path: P
             seconds, agreed = loop["measure"](steps, 2)
             assert len(seconds) == 3 and min(agreed.values()) > 0.99
     torch.set_num_threads(before)
+
+
+def test_guides_lie_at_the_middles_of_equal_parts(scripts: Any) -> None:
+    import numpy as np
+
+    few = scripts("few_slices")
+    organ = np.zeros((20, 2, 2), bool)
+    organ[4:14] = True
+    assert few["middles"](organ, 1) == [9]
+    assert few["middles"](organ, 5) == [5, 7, 9, 11, 13]
+    organ[9] = False
+    assert few["middles"](organ, 1) == []
+
+
+def test_copying_reaches_as_far_beyond_as_between(scripts: Any) -> None:
+    import numpy as np
+
+    few = scripts("few_slices")
+    organ = np.zeros((20, 2, 2), bool)
+    organ[6:12] = True
+    scan = few["Scan"]("one", None, {"liver": organ})
+    copy = few["copied"](scan, {"liver": [7, 11]})["liver"]
+    assert np.flatnonzero(copy.any(axis=(1, 2))).tolist() == list(range(5, 14))
+    assert few["beyond"](copy, organ) == 1.5
+    assert few["beyond"](organ, copy) == 0.0
