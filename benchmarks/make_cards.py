@@ -21,8 +21,8 @@ BTCV/Synapse challenge (Landman et al., syn3193805), which asks users to registe
 apply; the scans themselves are not here. `any_propagator` learnt from CHAOS (Kavur et al.), ACDC
 (Bernard et al.), LiTS (Bilic et al.), AMOS (Ji et al., CC BY 4.0) and one scan of TotalSegmentator
 (Wasserthal et al.) besides; unlabelled slices of LiTS and AMOS helped the reference. What a handful
-of scans can teach is little: expect errors on children, after surgery, without contrast, on low-dose
-and on other body regions. Never use the result for diagnosis or treatment.
+of scans can teach is little: expect errors on children, after surgery, without contrast, on
+low-dose and on other body regions. Never use the result for diagnosis or treatment.
 """
 _USE = """
 ## How to use them
@@ -45,8 +45,8 @@ python train.py models/any_propagator.toml --data STRUCTURES/* --out runs/any --
 Each ran on one core while other work ran on the machine, from the state of the code shortly before
 this version: what changed since then (unlabelled pixels outside of a slice are no longer taught) is
 not in them. The LiTS slices were pictures, taken to show [-125, 275] HU at 0.8 mm a pixel.
-`any_propagator` saw fewer organs end in its first 4,152 steps (between_share 0.6, ending_share 0.35,
-ghost_share 0); the recipe says what it saw in the others.
+`any_propagator` saw fewer organs end in its first 4,152 steps (between_share 0.6, ending_share
+0.35, ghost_share 0); the recipe says what it saw in the others.
 """
 
 

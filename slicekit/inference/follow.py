@@ -62,7 +62,8 @@ class Follower(Means):
                 found = stretch.result()
                 box = _beyond(found, region, next(iter(tasks[n].guides.values())).shape)
                 if box is not None and attempt < self.settings.attempts:
-                    waiting.append((n, self._around(box, self.settings.grow), attempt + 1))
+                    held = union([box, *_boxes(tasks[n])])
+                    waiting.append((n, self._around(held, self.settings.grow), attempt + 1))
                 else:
                     yield n, found
 
@@ -95,8 +96,7 @@ class Follower(Means):
         return max(1, min(fits, self.settings.walks_at_once // 2))
 
     def _region(self, task: Task) -> Region:
-        boxes = [box for mask in task.guides.values() if (box := box_of(mask)) is not None]
-        return self._around(union(boxes), 1.0)
+        return self._around(union(_boxes(task)), 1.0)
 
     def _around(self, box: tuple[int, int, int, int], grow: float) -> Region:
         margin = (grow * (1 + 2 * self.settings.margin) - 1) / 2
@@ -107,6 +107,10 @@ class Follower(Means):
         side_mm = region.height * self.spacing_mm[1]
         wanted = min(side_mm / self.settings.pixel_mm, self.settings.most * self.settings.size)
         return replace(region, size=max(self.settings.size, round(wanted / 32) * 32))
+
+
+def _boxes(task: Task) -> list[tuple[int, int, int, int]]:
+    return [box for mask in task.guides.values() if (box := box_of(mask)) is not None]
 
 
 def _shows(task: Task) -> bool:

@@ -29,10 +29,10 @@ def frames_of(
     low, high = recipe.range_hu
 
     def planes(zs: Sequence[int], region: Region) -> Tensor:
-        whole = scan.array[list(zs)] if len(zs) > 1 else scan.array[zs[0]][None]
         rows = slice(max(0, region.top), max(0, region.top + region.height))
         columns = slice(max(0, region.left), max(0, region.left + region.width))
-        near = np.clip(whole[:, rows, columns].astype(np.float32), low, high)
+        near = np.stack([scan.array[z, rows, columns] for z in zs]).astype(np.float32)
+        near = np.clip(near, low, high)
         moved = region.moved(-rows.start, -columns.start)
         cut = np.clip(moved.cut(near, fill=low), low, high)
         return torch.from_numpy(three_channels(cut, recipe.three_windows))

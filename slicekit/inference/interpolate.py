@@ -51,7 +51,8 @@ def interpolate(task: Task, *, spacing_mm: tuple[float, float, float]) -> Iterat
 
     Between two drawn slices that show the object, distances are interpolated. Towards a slice that
     is drawn empty, or beyond the last one, the object shrinks like a ball of its own width, and
-    faster where the empty slice, or half the way to the next drawn slice inwards, is nearer.
+    faster where the empty slice is nearer, or half the way to the next drawn slice inwards (but
+    not to less than half of such a ball).
 
     Args:
         task: The slices, and what is drawn at their ends.
@@ -76,7 +77,8 @@ def interpolate(task: Task, *, spacing_mm: tuple[float, float, float]) -> Iterat
         else:
             start = shown[0]
             far = [abs(end - start) * step_mm for end in ends if end != start]
-            gone_mm = far[0] if far else (task.reach + 0.5) * step_mm
+            near_mm = max((task.reach + 0.5) * step_mm, float(distances[start].max()) / 2)
+            gone_mm = far[0] if far else near_mm
             inside = _cap(distances[start], abs(z - start) * step_mm, gone_mm)
         if (inside > 0).any():
             away_mm = min(abs(z - end) for end in shown) * step_mm

@@ -101,7 +101,8 @@ def carry_organs(
         told: Told the gaps done and the gaps in all.
 
     Returns:
-        ``(z, y, x)`` ids; the guides' slices show what the guides say.
+        ``(z, y, x)`` ids; on their slices the guides' own masks stand, and an organ that a guide
+        does not speak of may be carried past it.
     """
     canvas = Canvas(shape)
     for guide in guides:

@@ -14,17 +14,29 @@ Wanted = Mapping[str, Mapping[GapKey, Task]]
 
 
 def clear_stale(
-    canvas: Canvas, tracks: Mapping[str, OrganTrack], wanted: Wanted, *, z_range: tuple[int, int]
+    canvas: Canvas,
+    tracks: Mapping[str, OrganTrack],
+    wanted: Wanted,
+    *,
+    z_range: tuple[int, int],
+    unfinished: set[int],
 ) -> set[int]:
     """Empty every slice whose answer has changed and draw its guides.
 
     A gap that loses a slice in this way counts as not shown, until ``show`` paints it again; so a
     propagation that is interrupted in between goes on where it stopped.
 
+    Args:
+        canvas: What is painted on.
+        tracks: Organ to what is known of it.
+        wanted: Organ to its gaps.
+        z_range: First slice and the one behind the last.
+        unfinished: Slices that an interrupted call left half painted.
+
     Returns:
         Those slices.
     """
-    stale: set[int] = set()
+    stale = set(unfinished)
     for name, track in tracks.items():
         for key in track.shown ^ set(wanted[name]):
             left = z_range[0] if key.left is None else key.left
@@ -54,10 +66,19 @@ def show(
     pieces: Sequence[Followed | Outline],
     stale: set[int],
 ) -> None:
-    """Paint the answer of a gap onto the slices that were emptied."""
+    """Paint the answer of a gap onto the slices that were emptied.
+
+    Between two slices that show the organ, one on which it was not found is wholly doubtful.
+    """
+    if key.left is not None and key.right is not None:
+        ends = [int(track.guides[z].sum()) for z in (key.left, key.right)]
+        if min(ends) > 0:
+            lost = sorted(stale & set(range(key.left + 1, key.right)))
+            track.doubt[lost] = 1.0
+            track.area[lost] = sum(ends) / 2
     for piece in pieces:
-        if piece.z in stale:
-            track.area[piece.z] = canvas.paint(track.number, piece)
+        if piece.z in stale and (pixels := canvas.paint(track.number, piece)):
+            track.area[piece.z] = pixels
             track.doubt[piece.z] = piece.doubt
             carried = isinstance(piece, Followed)
             track.provenance[piece.z] = (

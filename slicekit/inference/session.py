@@ -44,9 +44,10 @@ Progress = Callable[[int, int], None]
 class Session:
     """Guides of a scan and what follows from them.
 
-    A correction walks the gaps beside it and no other. Memory beside the scan: two bytes a voxel
-    (three above 255 organs), a byte a pixel of every guide, and ``budget_bytes`` for walking and
-    for remembering what was walked, however many organs there are.
+    A correction walks the gaps beside it; others are remembered as far as the budget reaches.
+    Memory beside the scan: two bytes a voxel (three above 255 organs, four more where intensities
+    have to be stretched), a byte a pixel of every guide that shows an organ, and ``budget_bytes``
+    for walking and for remembering what was walked, however many organs there are.
 
     Args:
         scan: What is to be segmented.
@@ -90,12 +91,16 @@ class Session:
                 f"the scan has a single slice along {axis}, so there is nowhere to carry a mask; "
                 "choose another axis"
             )
-        self.z_range = (0, depth) if z_range is None else z_range
+        first, end = (0, depth) if z_range is None else z_range
+        self.z_range = (int(first), int(end))
         if not 0 <= self.z_range[0] < self.z_range[1] <= depth:
             raise ShapeError(
                 f"z_range must lie within 0 to {depth}, the first below the second, got {z_range}"
             )
         self._view, self._given = view, names
+        self._ids: dict[str, int] = {}
+        self._empty = np.zeros(view.shape[1:], bool)
+        self._unfinished: set[int] = set()
         self._tracks: dict[str, OrganTrack] = {}
         self._canvas = Canvas(view.shape)
         self._memo: Memo[Followed | Outline] = Memo(budget_bytes=budget_bytes // 2)
@@ -103,7 +108,9 @@ class Session:
             None
             if carrier is None
             else follower_of(
-                as_expected(view, carrier.recipe.input), carrier, budget_bytes=budget_bytes // 2
+                along(as_expected(scan, carrier.recipe.input), axis),
+                carrier,
+                budget_bytes=budget_bytes // 2,
             )
         )
 
@@ -127,7 +134,8 @@ class Session:
             )
         _, rows, columns = self._view.shape
         checks.expect_shape(f"the mask of slice {z}", np.asarray(mask), f"{rows} {columns}")
-        inside = np.asarray(mask) != 0
+        inside = (np.asarray(mask) != 0) & (np.asarray(mask) == np.asarray(mask))  # NaN is outside
+        inside = inside if inside.any() else self._empty
         self._expect_apart(int(z), inside, organ)
         if organ not in self._tracks:
             self._tracks[organ] = OrganTrack(self._number(organ), self._view.shape[0])
@@ -158,9 +166,7 @@ class Session:
     @property
     def names(self) -> LabelSet:
         """The organs and their ids."""
-        if self._given is not None:
-            return self._given
-        return LabelSet({name: track.number for name, track in self._tracks.items()})
+        return LabelSet(self._ids) if self._given is None else self._given
 
     @property
     def labels(self) -> Volume:
@@ -194,16 +200,19 @@ class Session:
             LabelError: Nothing is drawn yet.
             BudgetError: The budget is too small for one guide.
         """
-        if not any(m.any() for track in self._tracks.values() for m in track.guides.values()):
-            raise LabelError(
-                "nothing is drawn yet, so there is nothing to carry; draw at least one slice of an "
-                "organ - add_guide(z, mask, organ=...)"
-            )
         wanted = {
             name: track.tasks(self.z_range, by_shape=self.follower is None)
             for name, track in self._tracks.items()
         }
-        stale = clear_stale(self._canvas, self._tracks, wanted, z_range=self.z_range)
+        stale = clear_stale(
+            self._canvas, self._tracks, wanted, z_range=self.z_range, unfinished=self._unfinished
+        )
+        self._unfinished = stale
+        if not any(wanted.values()):
+            raise LabelError(
+                "nothing is drawn yet, so there is nothing to carry; draw at least one slice of an "
+                "organ - add_guide(z, mask, organ=...)"
+            )
         todo = [
             (name, key, task)
             for name, tasks in wanted.items()
@@ -218,6 +227,7 @@ class Session:
             show(self._canvas, self._tracks[name], key, pieces, stale)
             if progress is not None:
                 progress(done, len(todo))
+        self._unfinished = set()
         return self.labels
 
     def suggest(self, count: int = 1) -> tuple[Suggestion, ...]:
@@ -226,7 +236,7 @@ class Session:
         Returns:
             At most ``count``; fewer where nothing is doubtful. Call ``propagate`` before.
         """
-        tracks = {name: track for name, track in self._tracks.items() if track.shown}
+        tracks = {n: track for n, track in self._tracks.items() if track.shown and track.guides}
         return suggest(
             {name: track.doubt for name, track in tracks.items()},
             {name: track.area for name, track in tracks.items()},
@@ -259,7 +269,8 @@ class Session:
     ) -> Session:
         """Go on with a session that was saved.
 
-        Labels are those that were saved; the next ``propagate`` carries everything anew.
+        Labels are those that were saved; the next ``propagate`` carries everything anew, and tells
+        provenance and doubt again.
 
         Raises:
             ReadError: It is no saved session, or damaged.
@@ -278,18 +289,23 @@ class Session:
         for organ, masks in saved.guides.items():
             for z, mask in masks.items():
                 session.add_guide(z, mask, organ=organ)
+        session._ids = dict(saved.names)
         session._given = names if saved.named else None
         session._canvas.labels = saved.labels
         return session
 
     def _number(self, organ: str) -> int:
         if self._given is None:
-            return max((track.number for track in self._tracks.values()), default=0) + 1
+            if not organ.strip():
+                raise LabelError("an organ needs a name, got an empty one")
+            return self._ids.setdefault(organ, max(self._ids.values(), default=0) + 1)
         if organ not in self._given.ids:
             raise LabelError(f"unknown organ {organ!r}; {checks.suggest(organ, self._given.names)}")
         return self._given.ids[organ]
 
     def _expect_apart(self, z: int, mask: NDArray[np.bool_], organ: str) -> None:
+        if not mask.any():
+            return
         for name, track in self._tracks.items():
             both = (
                 0 if name == organ or z not in track.guides else int((track.guides[z] & mask).sum())

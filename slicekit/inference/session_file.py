@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,10 @@ from slicekit.io.atomic import write_atomically
 from slicekit.io.outputs import expect_writable
 
 _KIND = "slicekit session 1"
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +92,28 @@ def read_session(path: str | Path) -> SavedSession:
             mask = np.unpackbits(bits, count=y * x).reshape(y, x).astype(bool)
             guides.setdefault(organ, {})[int(z)] = mask
         first, end = about["z_range"]
-        return SavedSession(
+        saved = SavedSession(
             about["axis"], (first, end), about["names"], about["named"], guides, labels, affine,
             tuple(about["shape"]), about["model"],
         )  # fmt: skip
+        _expect_whole(saved)
     except FileNotFoundError as fault:
         raise ReadError(file, "does not exist; name a file that a session was saved to") from fault
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as fault:
+    except _DAMAGE as fault:
         raise ReadError(file, f"is no saved session, or is damaged ({fault})") from fault
+    return saved
+
+
+def _expect_whole(saved: SavedSession) -> None:
+    depth, *plane = saved.labels.shape
+    zs = [z for masks in saved.guides.values() for z in masks]
+    masks = [mask for some in saved.guides.values() for mask in some.values()]
+    if saved.labels.dtype.kind != "u" or saved.axis not in ("z", "y", "x"):
+        raise ValueError("its labels or its axis cannot be")
+    if sorted(saved.labels.shape) != sorted(saved.shape) or not all(0 <= z < depth for z in zs):
+        raise ValueError("its slices do not fit together")
+    if any(list(mask.shape) != plane for mask in masks):
+        raise ValueError("its masks have another size than its slices")
 
 
 def expect_same_scan(saved: SavedSession, *, path: str | Path, shape: Any, affine: Any) -> None:

@@ -59,7 +59,7 @@ def suggest(
         z = int(total.argmax())
         organs = sorted((o for o in gains if gains[o][z] > 0), key=lambda o: -gains[o][z])
         chosen.append(
-            Suggestion(z, tuple(organs), float(total[z]), _why(z, organs, doubt, known, slice_mm))
+            Suggestion(z, tuple(organs), float(total[z]), _why(z, organs, doubt, drawn, slice_mm))
         )
         for organ in organs:
             wrong[organ] = wrong[organ] * (
@@ -96,6 +96,6 @@ def _why(
 ) -> str:
     first = organs[0]
     more = f", and {len(organs) - 1} more" if len(organs) > 1 else ""
-    near = [abs(z - other) * slice_mm for other in drawn[first]]
+    near = [abs(z - other) * slice_mm for other in drawn.get(first, ())]
     where = f", {min(near):.0f} mm from its nearest drawn slice" if near else ""
     return f"{first}: doubt {float(doubt[first][z]):.2f}{where}{more}"

@@ -26,7 +26,7 @@ from slicekit.io.folders import (
 )
 from slicekit.io.listing import is_dicom
 from slicekit.io.masks import read_masks
-from slicekit.io.nifti import NiftiSource, read_nifti, read_nifti_labels
+from slicekit.io.nifti import NiftiSource, read_nifti, read_nifti_labels, stored_slice
 from slicekit.io.nifti_write import is_nifti_name, write_nifti, write_nifti_labels
 from slicekit.io.outputs import expect_writable
 from slicekit.io.pictures import SUFFIXES
@@ -202,19 +202,6 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     if not is_nifti_name(target):
         raise WriteError(target, "is no name for a volume; end it in .nii.gz or .nii")
     return write_nifti(target, volume)
-
-
-def stored_slice(volume: Volume, z: int, *, axis: int = 0) -> int:
-    """Return the number, from 0, that a slice has along its axis in the file it came from.
-
-    Files may run from head to foot while ``volume`` runs from foot to head; viewers count as the
-    file does. The way back is the same.
-    """
-    if isinstance(volume.source, NiftiSource):
-        for inside, direction in volume.source.axes:
-            if inside == axis:
-                return z if direction > 0 else volume.shape[axis] - 1 - z
-    return z
 
 
 def _is_slices(path: Path) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slicekit.errors import LabelError, ReadError
 from slicekit.io.folders import FolderSource
+from slicekit.io.nifti import stored_slice
 from slicekit.io.pictures import SUFFIXES, look, read_slice
 from slicekit.io.values import as_label_ids
 from slicekit.volume import Volume
@@ -26,7 +27,8 @@ def read_masks(folder: str | Path, *, like: Volume) -> Mapping[int, NDArray[Any]
     Args:
         folder: PNG, TIFF or NPY pictures of label ids. For an image of slices each has the name
             of its slice, whatever the ending; for another the last number in the name is the
-            slice along z, counted from 0.
+            slice along z, counted from 0 as the file does, rows run from front to back and
+            columns from the patient's right to the left.
         like: The image, or a view of it along another axis.
 
     Returns:
@@ -78,4 +80,4 @@ def _slice_of(file: Path, like: Volume) -> int:
         raise ReadError(
             file, f"is drawn on slice {z}, but the slices go from 0 to {like.shape[0] - 1}"
         )
-    return z
+    return stored_slice(like, z)

@@ -50,6 +50,19 @@ class NiftiSource:
         return inside == volume.shape and np.array_equal(self.affine, volume.affine)
 
 
+def stored_slice(volume: Volume, z: int, *, axis: int = 0) -> int:
+    """Return the number, from 0, that a slice has along its axis in the file it came from.
+
+    Files may run from head to foot while ``volume`` runs from foot to head; viewers count as the
+    file does. The way back is the same.
+    """
+    if isinstance(volume.source, NiftiSource):
+        for inside, direction in volume.source.axes:
+            if inside == axis:
+                return z if direction > 0 else volume.shape[axis] - 1 - z
+    return z
+
+
 class Stored(NamedTuple):
     """What lies in a file, before it means anything."""
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.checks import suggest
 from slicekit.errors import DataWarning, LabelError, ShapeError
 from slicekit.inference.model import DEFAULT_PROPAGATOR, Carrier, load_propagator
 from slicekit.inference.organ_track import Provenance
@@ -37,6 +36,7 @@ from slicekit.volume import Volume, along
 
 _AXES = "zyx"
 _NAMELESS = "label_"
+_MOST_NAMELESS = 32
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,9 @@ def propagate_file(
         WriteError: An output is in the way, is an input, or cannot be written.
     """
     sidecar = outputs_beside(out)[0]
+    inputs = [scan, guides, outputs_beside(guides)[0]]
     for path in (out, sidecar):
-        expect_writable(path, overwrite=options.overwrite, inputs=[scan, guides])
+        expect_writable(path, overwrite=options.overwrite, inputs=inputs)
     watch = Stopwatch()
     with watch("read"):
         volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
@@ -196,6 +197,11 @@ def _session(
     session = Session(volume, carrier, axis=options.axis, z_range=z_range, names=names)
     empty = np.zeros(view.shape[1:], bool)
     outside = [z for z in planes if z_range and not z_range[0] <= z < z_range[1]]
+    if outside and len(outside) == len(planes):
+        raise LabelError(
+            f"{guides}: all drawn slices ({sorted(map(named.outside, outside))}) lie outside of "
+            "the range; widen --z-range"
+        )
     if outside:
         warnings.warn(
             f"{guides}: drawn slices outside of the range are left out: "
@@ -214,13 +220,19 @@ def _names(guides: Path, ids: Sequence[int]) -> LabelSet:
     names, source = prediction_names(guides)
     if names is None:
         names, source = truth_names(guides)
+    if names is None and len(ids) > _MOST_NAMELESS:
+        raise LabelError(
+            f"{guides} holds {len(ids)} different ids, which nobody names; masks with soft edges "
+            "look so - save them without smoothing, or name the ids in a JSON beside them"
+        )
     if names is None:
         return LabelSet({f"{_NAMELESS}{number}": number for number in ids})
     unnamed = sorted(set(ids) - set(names.ids.values()))
     if unnamed:
         raise LabelError(
-            f"{guides} holds the ids {unnamed}, which {source} does not name "
-            f"({suggest(str(unnamed[0]), names.names)}); name them there, or draw other ids"
+            f"{guides} holds the ids {unnamed}, which the {source} near it does not name: "
+            f"{dict(names.ids)}; name them in {guides.name.split('.')[0]}.json beside it, under "
+            '"labels"'
         )
     return LabelSet({name: number for name, number in names.ids.items() if number in ids})
 

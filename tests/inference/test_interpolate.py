@@ -115,10 +115,11 @@ def test_an_empty_slice_further_than_the_radius_changes_nothing():
         assert np.array_equal(outline.plane, alone[z].plane)
 
 
-@pytest.mark.parametrize("reach", [1.0, 2.5])
-def test_an_object_ends_within_half_the_way_to_the_next_drawn_slice_inwards(reach):
-    found = answers({0: disc(25)}, length=20, reach=reach)
-    assert sorted(found) == list(range(1, int(reach + 0.5 - 1e-6) + 1))
+@pytest.mark.parametrize(("reach", "last"), [(1.0, 4), (2.5, 4), (6.0, 6), (20.0, 8)])
+def test_an_object_ends_within_half_the_way_to_the_next_drawn_slice_inwards(reach, last):
+    """But not within half of a ball of its own width, and at the latest where that ball ends."""
+    found = answers({0: disc(25)}, length=40, reach=reach)
+    assert sorted(found) == list(range(1, last + 1))
 
 
 @given(

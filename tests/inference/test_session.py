@@ -403,3 +403,80 @@ def test_guides_carry_only_their_own_organ(
     session.propagate()
     ends = {tuple(sorted(task.guides)) for task in spy.asked}
     assert ends == {(7,), (7, 11), (11, 15), (15,), (13,), (13, 16), (16,)}
+
+
+def test_a_guide_taken_back_after_an_interruption_leaves_nothing() -> None:
+    session = Session(volume(), names=LabelSet({"spleen": 1, "liver": 2}))
+    for z in (13, 16):
+        session.add_guide(z, SPLEEN[z], organ="spleen")
+    session.propagate()
+    session.add_guide(11, LIVER[11], organ="liver")
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.propagate(stop)
+    session.remove_guide(11, organ="liver")
+    assert not (session.propagate().array == 2).any()
+    assert not session.provenance["liver"].any()
+
+
+def test_the_last_guide_taken_back_empties_the_labels(session: Session) -> None:
+    session.propagate()
+    for organ, zs in (("liver", (7, 11, 15)), ("spleen", (13, 16))):
+        for z in zs:
+            session.remove_guide(z, organ=organ)
+    with pytest.raises(LabelError, match="nothing is drawn yet"):
+        session.propagate()
+    assert not session.labels.array.any()
+    assert session.suggest() == ()
+
+
+def test_an_organ_that_was_lost_between_two_drawings_is_suggested() -> None:
+    session = Session(volume())
+    for z, mask in ((5, ball((5, 10, 10), 8)), (15, ball((15, 40, 50), 8))):
+        session.add_guide(z, mask[z], organ="vessel")
+    labels = session.propagate().array
+    assert not labels[10].any()
+    (found,) = session.suggest(1)
+    assert 5 < found.z < 15
+    assert session.doubt["vessel"][10] == 1.0
+
+
+def test_neighbouring_drawings_do_not_undo_one_another() -> None:
+    alone, both = Session(volume()), Session(volume())
+    alone.add_guide(11, LIVER[11], organ="liver")
+    for z in (11, 12):
+        both.add_guide(z, LIVER[z], organ="liver")
+    for session in (alone, both):
+        assert (session.propagate().array == 1).any(axis=(1, 2)).sum() > 5
+
+
+def test_numpy_numbers_are_as_good_as_others(tmp_path: Path) -> None:
+    first, *_, last = np.flatnonzero(LIVER.any(axis=(1, 2)))
+    session = Session(volume(), z_range=(first, last + 1))
+    session.add_guide(first + 3, LIVER[first + 3].astype(float), organ="liver")
+    session.propagate()
+    assert Session.load(session.save(tmp_path / "s"), session.scan).z_range == (first, last + 1)
+
+
+def test_what_is_no_number_is_not_drawn_and_an_organ_has_a_name() -> None:
+    session = Session(volume())
+    mask = np.where(LIVER[11], 1.0, np.nan)
+    session.add_guide(11, mask, organ="liver")
+    assert np.array_equal(session.guides["liver"][11], LIVER[11])
+    with pytest.raises(LabelError, match="needs a name"):
+        session.add_guide(12, LIVER[12], organ=" ")
+
+
+def test_flipped_bits_are_found(session: Session, tmp_path: Path) -> None:
+    path = session.save(tmp_path / "work.session")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), size=60):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            Session.load(path, session.scan)
+        except (ReadError, GeometryError, LabelError, ShapeError):
+            continue

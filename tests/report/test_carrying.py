@@ -112,7 +112,7 @@ def test_an_id_without_a_name_is_refused(
 ) -> None:
     guides = draw({held(truth, LIVER)[2]: [LIVER]})
     guides.with_name("guides.json").write_text(json.dumps({"labels": {"spleen": SPLEEN}}))
-    with pytest.raises(LabelError, match=r"holds the ids \[6\], which guides.json does not name"):
+    with pytest.raises(LabelError, match=r"holds the ids \[6\], which the guides.json near it"):
         propagate_file(scan, guides, tmp_path / "out.nii.gz", None)
 
 
