@@ -116,6 +116,7 @@ class Stretch:
         self._seen: dict[int, Features] = {}
         ends = sorted(task.guides)
         masks = region.cut(np.stack([task.guides[z] for z in ends]).astype(np.float32))
+        masks = np.stack([_sharp(mask) for mask in masks])
         self.masks = means.runtime.put(torch.from_numpy(masks)[:, None])  # (n, 1, y, x)
         frames = means.runtime.put(means.planes(ends, region))
         with torch.inference_mode(), means.runtime.autocast():
@@ -170,6 +171,12 @@ class Stretch:
                 rounded = (plane * CERTAIN).round().byte().cpu().numpy()
                 found.append(Followed(z, self.region, rounded, doubt))
         return found
+
+
+def _sharp(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 0 and 1, as masks are in training; what is too thin for that stays soft."""
+    sharp = mask > 0.5
+    return sharp.astype(np.float32) if sharp.any() else mask
 
 
 @dataclass
