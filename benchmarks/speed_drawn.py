@@ -2,7 +2,7 @@
 
 A phantom of 512 x 512 x SLICES voxels and three slices of its truth an organ go through
 ``slicekit propagate`` in a process of its own. Memory is that process's peak, less the peak of one
-that only loads torch and the library, less the volume itself.
+that only loads torch and the library. The networks were converted for OpenVINO before.
 
     python benchmarks/speed_drawn.py --slices 100 500
 """
@@ -39,29 +39,25 @@ def prepare(folder: Path, slices: int) -> tuple[Path, Path, float]:
     return scan, guides, made.image.array.nbytes / 2**30
 
 
-def measure(slices: int, backend: str) -> dict[str, float]:
+def measure(folder: Path, scan: Path, guides: Path, *, backend: str) -> dict[str, float]:
     """Return seconds and memory of one run."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        scan, guides, volume_gib = prepare(folder, slices)
-        nothing = folder / "nothing.py"
-        nothing.write_text(
-            "import slicekit.report.carrying, slicekit.runtime\nslicekit.runtime.pick_runtime()\n",
-            encoding="utf-8",
-        )
-        command = folder / "command.py"
-        command.write_text("from slicekit.cli import main\nmain()\n", encoding="utf-8")
-        base = peak_gib(str(nothing))
-        out = folder / "labels.nii.gz"
-        words = [str(command), "propagate", str(scan), str(guides), "-o", str(out)]
-        peak = peak_gib(*words, "--backend", backend)
-        told = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    nothing = folder / "nothing.py"
+    nothing.write_text(
+        "import slicekit.report.carrying, slicekit.runtime\nslicekit.runtime.pick_runtime()\n",
+        encoding="utf-8",
+    )
+    command = folder / "command.py"
+    command.write_text("from slicekit.cli import main\nmain()\n", encoding="utf-8")
+    base = peak_gib(str(nothing))
+    out = folder / f"{backend}.nii.gz"
+    words = [str(command), "propagate", str(scan), str(guides), "-o", str(out)]
+    peak = peak_gib(*words, "--backend", backend)
+    told = json.loads((folder / f"{backend}.json").read_text(encoding="utf-8"))
     seconds = told["seconds"]
     return {
         "propagate_s": seconds["propagate"],
         "total_s": sum(seconds.values()),
         "above_interpreter_gib": peak - base,
-        "above_interpreter_and_volume_gib": peak - base - volume_gib,
     }
 
 
@@ -74,11 +70,14 @@ def main() -> None:
     args = parser.parse_args()
     figures: dict[str, float] = {}
     for slices in args.slices:
-        for backend in args.backends:
-            measure(slices, backend)  # the first run of a machine converts the network
-            for name, value in measure(slices, backend).items():
-                figures[f"{slices} slices, {backend}: {name}"] = value
-                print(f"{slices} slices, {backend}: {name:36s} {value:.2f}", flush=True)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            scan, guides, volume_gib = prepare(folder, slices)
+            figures[f"{slices} slices: volume_gib"] = volume_gib
+            for backend in args.backends:
+                for key, value in measure(folder, scan, guides, backend=backend).items():
+                    figures[f"{slices} slices, {backend}: {key}"] = value
+                    print(f"{slices} slices, {backend}: {key:24s} {value:.2f}", flush=True)
     write_result(
         "speed_drawn",
         title="Speed: three drawn slices of each of 13 organs, 512 x 512, from file to file",

@@ -17,7 +17,7 @@ from slicekit.io import read_labels, read_volume
 from slicekit.metrics import dice, evaluate
 from slicekit.runtime import pick_runtime
 
-NAMES = ("ct_abdomen_propagator", "ct_abdomen_reference")
+NAMES = ("any_propagator", "ct_abdomen_propagator", "ct_abdomen_reference")
 
 
 @pytest.fixture(scope="module")

@@ -34,29 +34,42 @@ class Canvas:
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.labels: NDArray[Any] = np.zeros(shape, np.uint8)
-        """``(z, y, x)`` ids."""
+        self._labels: NDArray[Any] = np.zeros(shape, np.uint8)
         self._sure = np.zeros(shape, np.uint8)
+        self._lent = False
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """``(z, y, x)`` ids as they are now, read-only; what is painted later is not in them."""
+        self._lent = True  # copied when it is painted on, which a single run never does
+        view = self._labels.view()
+        view.flags.writeable = False
+        return view
+
+    def put_back(self, labels: NDArray[Any]) -> None:
+        """Start from labels ``(z, y, x)`` that were kept."""
+        self._labels, self._lent = labels, True
 
     def clear(self, zs: Iterable[int]) -> None:
         """Make slices empty."""
+        self._make_room(0)
         for z in zs:
-            self.labels[z] = 0
+            self._labels[z] = 0
             self._sure[z] = 0
 
     def draw(self, z: int, number: int, mask: NDArray[np.bool_]) -> None:
         """Put a drawn mask into a cleared slice, for good."""
         self._make_room(number)
-        self.labels[z][mask] = number
+        self._labels[z][mask] = number
         self._sure[z][mask] = _FOR_SURE
 
     def paint(self, number: int, piece: Piece) -> int:
         """Put a carried mask into its slice; returns its pixels, hidden ones included."""
         self._make_room(number)
-        y, x = self.labels.shape[1:]
+        y, x = self._labels.shape[1:]
         where, likely = piece.paste((y, x))
         likely = np.minimum(likely, _FOR_SURE - 1)
-        labels, sure = self.labels[piece.z][where], self._sure[piece.z][where]
+        labels, sure = self._labels[piece.z][where], self._sure[piece.z][where]
         inside = likely >= _MORE_LIKELY_THAN_NOT
         wins = inside & ((likely > sure) | ((likely == sure) & (number < labels)))
         labels[wins] = number
@@ -64,5 +77,7 @@ class Canvas:
         return int(inside.sum())
 
     def _make_room(self, number: int) -> None:
-        if number > np.iinfo(self.labels.dtype).max:
-            self.labels = self.labels.astype(np.uint16)
+        if number > np.iinfo(self._labels.dtype).max:
+            self._labels, self._lent = self._labels.astype(np.uint16), False
+        if self._lent:
+            self._labels, self._lent = self._labels.copy(), False

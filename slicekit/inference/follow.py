@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from slicekit.data.region import Region, box_of, union
 from slicekit.errors import BudgetError
+from slicekit.inference.shelf import Shelf
 from slicekit.inference.stretch import (
     LEAST_KEPT,
     MIDDLE,
@@ -23,9 +23,10 @@ from slicekit.inference.stretch import (
     Means,
     Stretch,
     Task,
-    Walk,
 )
 from slicekit.networks.stcn import Features, dense_read, soft_aggregate
+
+_BYTES_SAID = 2 * 2  # of a pixel: both ways, float16
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Follower(Means):
     def follow(self, tasks: Sequence[Task]) -> Iterator[tuple[int, list[Followed]]]:
         """Follow every object through its gap.
 
-        Memory: ``budget_bytes`` for features; those of a gap that is too long for it are computed
-        again on the way back. Neither the size of the scan nor the number of objects counts.
+        Memory: ``budget_bytes``, and features that do not fit are computed again on the way back.
+        Neither the size of the scan nor the number of objects counts.
 
         Returns:
             The number of the task and what was seen, as soon as it is known, in no fixed order.
@@ -51,15 +52,11 @@ class Follower(Means):
         while waiting:
             waiting.sort(key=lambda entry: entry[1].size)  # one batch needs regions of one size
             size = waiting[0][1].size
-            alike = [n for n, region, _ in waiting if region.size == size]
-            count = self._together([len(tasks[n].gap.slices) for n in alike], size)
-            group = waiting[:count]
-            del waiting[:count]
-            keep = self.settings.budget_bytes // count // self._slice_bytes(size)
-            stretches = [Stretch(tasks[n], region, self, keep=keep) for n, region, _ in group]
-            _walk([walk for stretch in stretches for walk in stretch.walks], self)
-            for (n, region, attempt), stretch in zip(group, stretches, strict=True):
-                found = stretch.result()
+            alike = [entry for entry in waiting if entry[1].size == size]
+            answers = self._together([tasks[n] for n, *_ in alike], [r for _, r, _ in alike])
+            group = waiting[: len(answers)]
+            del waiting[: len(answers)]
+            for (n, region, attempt), found in zip(group, answers, strict=True):
                 box = _beyond(found, region, next(iter(tasks[n].guides.values())).shape)
                 if box is not None and attempt < self.settings.attempts:
                     held = union([box, *_boxes(tasks[n])])
@@ -67,33 +64,45 @@ class Follower(Means):
                 else:
                     yield n, found
 
-    def _slice_bytes(self, size: int) -> int:
-        """Return the bytes of the features of one slice.
+    def _together(self, tasks: Sequence[Task], regions: Sequence[Region]) -> list[list[Followed]]:
+        """Walk the first of these gaps, as many as the budget allows; regions of one size."""
+        stretches = self._open(tasks, regions)
+        _walk(stretches, self)
+        return [stretch.result() for stretch in stretches]
+
+    def _open(self, tasks: Sequence[Task], regions: Sequence[Region]) -> list[Stretch]:
+        """Get the first of these gaps ready, as many as the budget allows.
 
         Raises:
             BudgetError: The budget is too small for one guide.
         """
-        needed = self._measured * size**2 // self.settings.size**2
-        if self.settings.budget_bytes < LEAST_KEPT * needed:
+        size = regions[0].size
+        example = self._example(size)
+        slice_bytes = sum(part.nbytes for part in example)
+        room = self.settings.budget_bytes // 2 // slice_bytes
+        if room < LEAST_KEPT:
             raise BudgetError(
                 f"the budget of {self.settings.budget_bytes / 2**20:.2g} MiB is too small for one "
-                f"guide, which takes {LEAST_KEPT * needed / 2**20:.2g} MiB; raise budget_bytes"
+                f"guide, which takes {2 * LEAST_KEPT * slice_bytes / 2**20:.2g} MiB; raise "
+                "budget_bytes"
             )
-        return needed
+        lengths = [len(task.gap.slices) for task in tasks]
+        said = np.cumsum(lengths) * (_BYTES_SAID * size**2)
+        fit = int(np.searchsorted(said, self.settings.budget_bytes // 2, side="right"))
+        count = max(1, min(len(tasks), self.settings.walks_at_once // 2, room // LEAST_KEPT, fit))
+        shares = _shared(lengths[:count], room)
+        shelf = Shelf(example, sum(shares))
+        ends = np.cumsum(shares)
+        return [
+            Stretch(task, region, self, shelf=shelf, rows=range(end - share, end))
+            for task, region, share, end in zip(tasks, regions, shares, ends, strict=False)
+        ]
 
-    @cached_property
-    def _measured(self) -> int:
-        """Bytes of the features of the smallest region."""
-        size = self.settings.size
+    def _example(self, size: int) -> Features:
+        """Return the features of an empty slice."""
         blank = torch.zeros(1, 3, size, size, device=self.runtime.device)
         with torch.inference_mode(), self.runtime.autocast():
-            return sum(part.nbytes for part in self.network.encode_key(blank))
-
-    def _together(self, lengths: Sequence[int], size: int) -> int:
-        """Return how many of the first gaps are walked at one time; one at least."""
-        room = self.settings.budget_bytes // self._slice_bytes(size)
-        fits = int(np.searchsorted(np.cumsum(lengths), room, side="right"))
-        return max(1, min(fits, self.settings.walks_at_once // 2))
+            return self.network.encode_key(blank)
 
     def _region(self, task: Task) -> Region:
         return self._around(union(_boxes(task)), 1.0)
@@ -107,6 +116,15 @@ class Follower(Means):
         side_mm = region.height * self.spacing_mm[1]
         wanted = min(side_mm / self.settings.pixel_mm, self.settings.most * self.settings.size)
         return replace(region, size=max(self.settings.size, round(wanted / 32) * 32))
+
+
+def _shared(lengths: Sequence[int], room: int) -> list[int]:
+    """Return how many slices each gap may keep: all of a short one, even shares of long ones."""
+    shares = [0] * len(lengths)
+    for rank, n in enumerate(np.argsort(lengths)):
+        shares[n] = min(lengths[n], room // (len(lengths) - rank))
+        room -= shares[n]
+    return shares
 
 
 def _boxes(task: Task) -> list[tuple[int, int, int, int]]:
@@ -143,18 +161,18 @@ def _beyond(
 
 
 @torch.inference_mode()
-def _walk(walks: Sequence[Walk], means: Means) -> None:
+def _walk(stretches: Sequence[Stretch], means: Means) -> None:
     """Walk all ways in step, one slice each at a time."""
     settings, runtime = means.settings, means.runtime
-    while active := [walk for walk in walks if walk.at < len(walk.slices)]:
+    shelf = stretches[0].shelf
+    while ways := [(stretch, walk) for stretch in stretches for walk in stretch.active()]:
         with runtime.autocast():
-            seen = [walk.stretch.look(walk.slices[walk.at], walk.slices) for walk in active]
-            features = Features(*(torch.cat(parts) for parts in zip(*seen, strict=True)))
-            keys = torch.cat([walk.stretch.keys for walk in active])
-            values = torch.cat([walk.stretch.values for walk in active])
+            features = shelf.get([row for stretch in stretches for row in stretch.look()])
+            keys = torch.cat([stretch.keys for stretch, _ in ways])
+            values = torch.cat([stretch.values for stretch, _ in ways])
             read = dense_read(keys, values, features.key, top_k=settings.top_k)
-            prior = 2 * torch.stack([walk.neighbour for walk in active]) - 1
+            prior = 2 * torch.stack([walk.neighbour for _, walk in ways]) - 1
             logits = means.network.decode(read, features, prior=prior)
         planes = soft_aggregate(torch.sigmoid(logits.float()))[:, 1:]
-        for walk, plane in zip(active, planes, strict=True):
+        for (_, walk), plane in zip(ways, planes, strict=True):
             walk.note(plane, settings, means.spacing_mm[0])

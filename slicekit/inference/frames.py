@@ -40,7 +40,7 @@ def frames_of(
     return planes
 
 
-def follower_of(scan: Volume, carrier: Carrier, *, budget_bytes: int = 256 << 20) -> Follower:
+def follower_of(scan: Volume, carrier: Carrier, *, budget_bytes: int = 128 << 20) -> Follower:
     """Return what follows organs through a scan whose intensities are as the carrier expects.
 
     A network that was not trained on regions sees them with twice the pixels.

@@ -46,8 +46,8 @@ class Session:
 
     A correction walks the gaps beside it; others are remembered as far as the budget reaches.
     Memory beside the scan: two bytes a voxel (three above 255 organs, four more where intensities
-    have to be stretched), a byte a pixel of every guide that shows an organ, and ``budget_bytes``
-    for walking and for remembering what was walked, however many organs there are.
+    have to be stretched), a byte a pixel of every guide that shows an organ, and both budgets,
+    however many organs there are. ``labels`` that are kept over a later ``propagate`` are copied.
 
     Args:
         scan: What is to be segmented.
@@ -55,7 +55,8 @@ class Session:
         axis: Slices are taken along this axis of the scan: axial, coronal or sagittal.
         z_range: First slice, and the one behind the last, that may be answered; all for ``None``.
         names: Organs and their ids; without it organs are numbered as they come.
-        budget_bytes: Half of it for what is being walked, half for what was.
+        budget_bytes: For what is being walked.
+        memo_bytes: For what was walked, lest a correction that is taken back computes anything.
 
     Raises:
         ShapeError: The scan has a single slice along the axis, or ``z_range`` lies outside.
@@ -81,7 +82,8 @@ class Session:
         axis: Axis = "z",
         z_range: tuple[int, int] | None = None,
         names: LabelSet | None = None,
-        budget_bytes: int = 512 << 20,
+        budget_bytes: int = 128 << 20,
+        memo_bytes: int = 256 << 20,
     ) -> None:
         self.scan, self.carrier, self.axis = scan, carrier, axis
         view = along(scan, axis)
@@ -103,14 +105,14 @@ class Session:
         self._unfinished: set[int] = set()
         self._tracks: dict[str, OrganTrack] = {}
         self._canvas = Canvas(view.shape)
-        self._memo: Memo[Followed | Outline] = Memo(budget_bytes=budget_bytes // 2)
+        self._memo: Memo[Followed | Outline] = Memo(budget_bytes=memo_bytes)
         self.follower = (
             None
             if carrier is None
             else follower_of(
                 along(as_expected(scan, carrier.recipe.input), axis),
                 carrier,
-                budget_bytes=budget_bytes // 2,
+                budget_bytes=budget_bytes,
             )
         )
 
@@ -170,9 +172,9 @@ class Session:
 
     @property
     def labels(self) -> Volume:
-        """``(z, y, x)`` ids on the scan's grid, as the last ``propagate`` left them."""
+        """``(z, y, x)`` ids on the scan's grid, read-only, as the last ``propagate`` left them."""
         moved = np.moveaxis(self._canvas.labels, 0, "zyx".index(self.axis))
-        return self.scan.with_array(moved.copy(order="C"))
+        return self.scan.with_array(np.ascontiguousarray(moved))
 
     @property
     def provenance(self) -> dict[str, NDArray[np.uint8]]:
@@ -265,7 +267,8 @@ class Session:
         scan: Volume,
         carrier: Carrier | None = None,
         *,
-        budget_bytes: int = 512 << 20,
+        budget_bytes: int = 128 << 20,
+        memo_bytes: int = 256 << 20,
     ) -> Session:
         """Go on with a session that was saved.
 
@@ -284,14 +287,15 @@ class Session:
         axis: Any = saved.axis
         names = LabelSet(saved.names)
         session = cls(
-            scan, carrier, axis=axis, z_range=saved.z_range, names=names, budget_bytes=budget_bytes
-        )
+            scan, carrier, axis=axis, z_range=saved.z_range, names=names,
+            budget_bytes=budget_bytes, memo_bytes=memo_bytes,
+        )  # fmt: skip
         for organ, masks in saved.guides.items():
             for z, mask in masks.items():
                 session.add_guide(z, mask, organ=organ)
         session._ids = dict(saved.names)
         session._given = names if saved.named else None
-        session._canvas.labels = saved.labels
+        session._canvas.put_back(saved.labels)
         return session
 
     def _number(self, organ: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from slicekit.data.region import Region
 from slicekit.inference.fusion import fuse
+from slicekit.inference.shelf import Shelf
 from slicekit.inference.sight import Propagator
 from slicekit.inference.walk import Gap
-from slicekit.networks.stcn import Features
 from slicekit.runtime import Runtime
 
 CERTAIN = 255
@@ -56,8 +56,9 @@ class FollowSettings:
     """Memory places that a query weighs."""
     walks_at_once: int = 16
     """Walks that go in step."""
-    budget_bytes: int = 256 << 20
-    """What the features of the gaps that are walked at one time may take together."""
+    budget_bytes: int = 128 << 20
+    """What the gaps that are walked at one time may take: half of it for features, half for what
+    was said of their slices. A single gap is walked even if its answers take more."""
     grow: float = 1.6
     """A region that proves too small becomes so much larger."""
     attempts: int = 3
@@ -110,10 +111,13 @@ class Means:
 class Stretch:
     """One object's gap while it is walked: its memory, its features, its walks."""
 
-    def __init__(self, task: Task, region: Region, means: Means, *, keep: int) -> None:
+    def __init__(
+        self, task: Task, region: Region, means: Means, *, shelf: Shelf, rows: range
+    ) -> None:
         self.task, self.region, self.means = task, region, means
-        self.keep = max(keep, LEAST_KEPT)
-        self._seen: dict[int, Features] = {}
+        self.shelf, self.rows = shelf, rows
+        self._kept: dict[int, int] = {}  # slice to row, in the order of encoding
+        self._free = list(rows)
         ends = sorted(task.guides)
         masks = region.cut(np.stack([task.guides[z] for z in ends]).astype(np.float32))
         masks = np.stack([_sharp(mask) for mask in masks])
@@ -126,32 +130,51 @@ class Stretch:
         self.keys = features.key[twice].transpose(0, 1)[None]  # (1, ck, 2, h, w)
         self.values = values[twice].permute(1, 2, 0, 3, 4)[None]  # (1, 1, cv, 2, h, w)
         slices = task.gap.slices
+        shown = [n for n, z in enumerate(ends) if task.guides[z].any()]
         self.walks = [
-            Walk(self, z, self.masks[n], slices if z < slices.start else slices[::-1])
-            for n, z in enumerate(ends)
-            if task.guides[z].any()
+            Walk(
+                ends[n],
+                self.masks[n],
+                slices if ends[n] < slices.start else slices[::-1],
+                ahead=len(shown) == 2,
+            )
+            for n in shown
         ]
-        self.ahead = len(self.walks) == 2
 
-    def look(self, z: int, walk: range) -> Features:
-        """Return the features of a slice; a few slices ahead are encoded with it."""
-        if z not in self._seen:
-            at = walk.index(z)
-            missing = [n for n in walk[at : at + min(_AHEAD, self.keep - 1)] if n not in self._seen]
-            frames = self.means.runtime.put(self.means.planes(missing, self.region))
-            features = self.means.network.encode_key(frames)
-            for n, number in enumerate(missing):
-                self._seen[number] = Features(*(part[n : n + 1].clone() for part in features))
-        while len(self._seen) > self.keep:
-            self._seen.pop(next(number for number in self._seen if number != z))
-        return self._seen[z]
+    def active(self) -> list[Walk]:
+        """Return the walks that are not over."""
+        return [walk for walk in self.walks if not walk.over]
+
+    def look(self) -> list[int]:
+        """Return the row of the shelf for the slice at hand of each walk that is not over.
+
+        What is missing is encoded, a few slices ahead with it; what was encoded first makes room.
+        """
+        walks = self.active()
+        wanted = [walk.slices[walk.at] for walk in walks]
+        for walk, z in zip(walks, wanted, strict=True):
+            if z not in self._kept:
+                room = min(_AHEAD, len(self.rows) - len(set(wanted)) + 1)
+                ahead = walk.slices[walk.at : walk.at + room]
+                missing = [number for number in ahead if number not in self._kept]
+                rows = [self._row(wanted) for _ in missing]
+                frames = self.means.runtime.put(self.means.planes(missing, self.region))
+                self.shelf.put(rows, self.means.network.encode_key(frames))
+                self._kept.update(zip(missing, rows, strict=True))
+        return [self._kept[z] for z in wanted]
+
+    def _row(self, wanted: Sequence[int]) -> int:
+        """Return a free row of the shelf, or that of the slice encoded first."""
+        if self._free:
+            return self._free.pop()
+        return self._kept.pop(next(z for z in self._kept if z not in wanted))
 
     def result(self) -> list[Followed]:
         """Join both ways."""
         found = []
         first, *rest = self.walks
         for z in self.task.gap.slices:
-            there, back = first.said.get(z), rest[0].said.get(z) if rest else None
+            there, back = first.answer(z), rest[0].answer(z) if rest else None
             if there is not None and back is not None:
                 ends = sorted(self.task.guides)
                 share = (ends[1] - z) / (ends[1] - ends[0])
@@ -179,36 +202,42 @@ def _sharp(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return sharp.astype(np.float32) if sharp.any() else mask
 
 
-@dataclass
 class Walk:
     """One way through a gap."""
 
-    stretch: Stretch
-    start: int
-    neighbour: Tensor  # (1, y, x) what was said of the slice before
-    slices: range
-    at: int = 0
-    seen_to: int = 0
-    """Slices up to the last one in which the object was in sight."""
-    gone_mm: float = 0.0
-    said: dict[int, Tensor] = field(default_factory=dict)
+    def __init__(self, start: int, guide: Tensor, slices: range, *, ahead: bool) -> None:
+        self.start, self.slices = start, slices
+        self.ahead = ahead
+        """Whether a guide at the other end shows the object."""
+        self.neighbour = guide
+        """``(1, y, x)``: what was said of the slice before."""
+        self.at = 0
+        """Slices that were answered; the next one is at hand."""
+        self._said = guide.new_empty((len(slices), *guide.shape[1:]), dtype=torch.float16)
+        self._seen_to = 0  # slices up to the last one in which the object was in sight
+        self._gone_mm = 0.0
+        self.over = not slices
 
     def note(self, plane: Tensor, settings: FollowSettings, slice_mm: float) -> None:
         """Keep what was said of the slice at hand and step on, or stop where there is nothing."""
-        z = self.slices[self.at]
-        self.said[z] = plane[0].half()
+        self._said[self.at] = plane[0]
         self.neighbour = plane
         inside = plane[plane > 0.5]
         lost = (
             inside.numel() < settings.least_share * plane.numel()
             or float(inside.mean()) < settings.least_certainty
         )
-        self.gone_mm = self.gone_mm + slice_mm if lost else 0.0
+        self._gone_mm = self._gone_mm + slice_mm if lost else 0.0
         self.at += 1
         if not lost:
-            self.seen_to = self.at
-        if self.gone_mm > settings.vanish_mm - 1e-6 and not self.stretch.ahead:
-            self.at = len(self.slices)
-        if self.at == len(self.slices) and not self.stretch.ahead:
-            for z in self.slices[self.seen_to :]:
-                self.said.pop(z, None)
+            self._seen_to = self.at
+        given_up = self._gone_mm > settings.vanish_mm - 1e-6 and not self.ahead
+        self.over = given_up or self.at == len(self.slices)
+
+    def answer(self, z: int) -> Tensor | None:
+        """Return the probability ``(y, x)`` in a slice, or ``None`` where it was not followed to.
+
+        Where no guide is ahead, what was said since the object was last in sight does not count.
+        """
+        n = self.slices.index(z)
+        return self._said[n] if n < (self.at if self.ahead else self._seen_to) else None

@@ -194,7 +194,9 @@ def _session(
     if options.z_range is not None:
         ends = sorted(named.inside(number) for number in options.z_range)
         z_range = (ends[0], ends[1] + 1)
-    session = Session(volume, carrier, axis=options.axis, z_range=z_range, names=names)
+    session = Session(
+        volume, carrier, axis=options.axis, z_range=z_range, names=names, memo_bytes=0
+    )
     empty = np.zeros(view.shape[1:], bool)
     outside = [z for z in planes if z_range and not z_range[0] <= z < z_range[1]]
     if outside and len(outside) == len(planes):

@@ -385,7 +385,7 @@ def test_a_session_holds_no_pickle(session: Session, tmp_path: Path) -> None:
 def test_a_small_memo_changes_nothing(
     session: Session, walked: list[tuple[int | None, int | None]]
 ) -> None:
-    small = Session(volume(), names=session.names, budget_bytes=2)
+    small = Session(volume(), names=session.names, memo_bytes=2)
     for organ, masks in session.guides.items():
         for z, mask in masks.items():
             small.add_guide(z, mask, organ=organ)
