@@ -6,6 +6,8 @@ shown.
 
     python benchmarks/gather_structures.py --shared DATA --out DIR
     python train.py models/any_propagator.toml --data DIR/* --out RUN
+
+With ``--leave-out spleen`` no labels hold the spleen, to see what an organ never learnt comes to.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from slicekit.data.cases import find_cases
 from slicekit.io import read_labels, read_volume, write_volume
 from slicekit.volume import Volume
 
@@ -75,11 +78,37 @@ def from_pictures(folder: Path, target: Path) -> None:
     describe(target, {1, 2})
 
 
+def leave_out(target: Path, number: int) -> None:
+    """Write a dataset's labels anew, with one id made background."""
+    for case in find_cases(target).cases:
+        if case.labels is None:
+            continue
+        labels = read_labels(case.labels, like=read_volume(case.image))
+        case.labels.unlink()  # a link: the file it points to stays
+        kept = np.where(labels.array == number, 0, labels.array)
+        write_volume(case.labels, Volume(kept, labels.affine))
+
+
+def ids_of(shared: Path, organ: str) -> dict[str, int]:
+    """Return the datasets that know an organ, and its id there."""
+    found = {}
+    for name in ("abdomen_ct", "abdomen_mr"):
+        text = (shared / name / "dataset.json").read_text(encoding="utf-8")
+        found[name] = json.loads(text)["labels"].get(organ)
+    for name in ("totalseg_ct", "amos_0013"):
+        stem = name.removesuffix("_ct")
+        text = (shared / "true_hu_ct" / f"{stem}_names.json").read_text(encoding="utf-8")
+        names = {str(organ): int(number) for number, organ in json.loads(text).items()}
+        found[name] = names.get(organ)
+    return {name: number for name, number in found.items() if number is not None}
+
+
 def main() -> None:
     """Lay out all sources."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--leave-out", metavar="ORGAN", help="make it background everywhere")
     args = parser.parse_args()
     names = sorted(
         path.name.removesuffix(".nii.gz")
@@ -94,6 +123,9 @@ def main() -> None:
         link_scan(scan, scan.with_name(f"{name}_labels.nii.gz"), args.out / name)
     for name in ("lits_00", "lits_01"):
         from_pictures(args.shared / "slice_folders" / name, args.out / name)
+    if args.leave_out:
+        for name, number in ids_of(args.shared, args.leave_out).items():
+            leave_out(args.out / name, number)
     print(*sorted(path.name for path in args.out.iterdir()))
 
 

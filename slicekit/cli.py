@@ -141,7 +141,9 @@ def propagate(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Labels of the whole scan.")],
     method: Annotated[str, typer.Option(help="stcn, or interpolate: no network.")] = "stcn",
-    model: Annotated[str, typer.Option(help="Propagator: name, recipe or weights.")] = _CARRIER,
+    model: Annotated[
+        str | None, typer.Option(help=f"Propagator: name, recipe or weights; {_CARRIER}.")
+    ] = None,
     axis: Annotated[str, typer.Option(help="Slices were drawn along z, y or x.")] = "z",
     drawn_slices: Annotated[
         str | None, typer.Option(help="10,40,70: looked at whole, so what is not there ends.")
@@ -165,8 +167,10 @@ def propagate(
     """Carry the masks of a few drawn slices through a whole scan."""
     expect_choice("--method", method, ("stcn", "interpolate"))
     expect_choice("--axis", axis, ("z", "y", "x"))
+    if method == "interpolate" and model is not None:
+        raise typer.BadParameter("interpolation needs no network; leave --model out")
     from slicekit.inference.model import load_propagator
-    from slicekit.report.carrying import CarryOptions, propagate_file
+    from slicekit.report.carrying import CarryOptions, expect_paths, propagate_file
     from slicekit.runtime import pick_runtime
 
     options = CarryOptions(
@@ -178,10 +182,11 @@ def propagate(
         volume_index=volume,
         spacing_mm=spacing,
     )
+    expect_paths(scan, guides, out, overwrite=overwrite)  # before a network is loaded
     carrier = None
     if method == "stcn":
         runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
-        carrier = load_propagator(model, runtime)
+        carrier = load_propagator(model or _CARRIER, runtime)
         print(f"{carrier.recipe.name} on {runtime}", file=sys.stderr)
     with bar() as told:
         found = propagate_file(

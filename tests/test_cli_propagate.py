@@ -64,6 +64,7 @@ def test_a_network_carries_too_and_the_sidecar_names_it(
         (("--method", "stnc"), "did you mean 'stcn'"),
         (("--axis", "w"), "There are: x, y, z"),
         (("--drawn-slices", "1,two"), "as 10,40,70, got"),
+        (("--method", "interpolate", "--model", "any_propagator"), "leave --model out"),
     ],
 )
 def test_words_that_mean_nothing_are_refused(

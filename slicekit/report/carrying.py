@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import DataWarning, LabelError, ShapeError
+from slicekit.errors import DataWarning, LabelError, ReadError, ShapeError
 from slicekit.inference.model import DEFAULT_PROPAGATOR, Carrier, load_propagator
 from slicekit.inference.organ_track import Provenance
 from slicekit.inference.pipeline import Stopwatch
@@ -112,10 +112,7 @@ def propagate_file(
         ShapeError: A slice that was named does not exist, or there is only one.
         WriteError: An output is in the way, is an input, or cannot be written.
     """
-    sidecar = outputs_beside(out)[0]
-    inputs = [scan, guides, outputs_beside(guides)[0]]
-    for path in (out, sidecar):
-        expect_writable(path, overwrite=options.overwrite, inputs=inputs)
+    sidecar = expect_paths(scan, guides, out, overwrite=options.overwrite)
     watch = Stopwatch()
     with watch("read"):
         volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
@@ -132,6 +129,22 @@ def propagate_file(
     found = _report(session, volume, out, sidecar, options, watch, complete=complete)
     write_json(sidecar, _describe(found, session, scan=scan, guides=guides, command=command))
     return found
+
+
+def expect_paths(scan: Path, guides: Path, out: Path, *, overwrite: bool) -> Path:
+    """Return where the sidecar goes, once all paths are seen to be fit.
+
+    Raises:
+        ReadError: An input does not exist.
+        WriteError: An output is in the way, is an input, or cannot be written.
+    """
+    for path in (scan, guides):
+        if not path.exists():
+            raise ReadError(path, "does not exist; check the name and the folder")
+    sidecar = outputs_beside(out)[0]
+    for path in (out, sidecar):
+        expect_writable(path, overwrite=overwrite, inputs=[scan, guides, outputs_beside(guides)[0]])
+    return sidecar
 
 
 def propagate_folder(

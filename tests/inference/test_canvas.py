@@ -146,3 +146,24 @@ def test_a_cleared_slice_is_as_new_and_the_others_stay():
     assert (canvas.labels[1] == 4).all()
     canvas.paint(6, stamp(128))
     assert (canvas.labels[0] == 6).all()  # what was drawn there is forgotten
+
+
+def test_labels_that_were_handed_out_do_not_change():
+    canvas = Canvas(SHAPE)
+    canvas.draw(0, 3, np.ones(SHAPE[1:], bool))
+    before = canvas.labels
+    assert not before.flags.writeable
+    canvas.paint(4, stamp(200, z=1))
+    canvas.clear([0])
+    assert (before[0] == 3).all() and not before[1].any()
+    assert (canvas.labels[1] == 4).all() and not canvas.labels[0].any()
+
+
+def test_labels_nobody_asked_for_are_not_copied():
+    canvas = Canvas(SHAPE)
+    once = canvas.labels
+    canvas.paint(4, stamp(200))
+    kept = canvas._labels
+    canvas.paint(5, stamp(220))
+    assert canvas._labels is kept and not np.shares_memory(once, kept)
+    assert np.shares_memory(canvas.labels, kept)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +15,8 @@ from torch import Tensor
 
 from slicekit.data.region import Region
 from slicekit.errors import BudgetError
-from slicekit.inference.follow import Follower
-from slicekit.inference.stretch import CERTAIN, Followed, FollowSettings, Task
+from slicekit.inference.follow import Follower, _shared
+from slicekit.inference.stretch import CERTAIN, Followed, FollowSettings, Stretch, Task
 from slicekit.inference.walk import gaps
 from slicekit.networks import STCN, Features
 from slicekit.networks.stcn import PRESETS
@@ -192,6 +194,38 @@ def test_neither_company_nor_budget_changes_an_answer(network: STCN) -> None:
         assert other.keys() == usual.keys()
         apart = [np.abs(other[key].astype(int) - usual[key]).max() for key in usual]
         assert max(apart) <= 1  # of 255: sums in another order
+
+
+def test_what_was_walked_is_let_go_at_once(network: STCN, monkeypatch: pytest.MonkeyPatch) -> None:
+    born: list[weakref.ref[Stretch]] = []
+
+    class Watched(Stretch):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            born.append(weakref.ref(self))
+
+    monkeypatch.setattr("slicekit.inference.follow.Stretch", Watched)
+    gc.disable()
+    try:
+        alive = []
+        settings = FollowSettings(size=32, least_mm=20.0, attempts=1, walks_at_once=1)
+        todo = tasks({4: disc((30, 40), 9), 12: disc((28, 42), 7)})
+        for _ in Follower(noise, network, CPU, SPACING, settings).follow(todo):
+            alive.append(sum(ref() is not None for ref in born))
+    finally:
+        gc.enable()
+    assert len(born) == 3
+    assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "shares"),
+    [([5, 5], 20, [5, 5]), ([30, 2, 30], 22, [10, 2, 10]), ([3, 50], 9, [3, 6]), ([8], 4, [4])],
+)
+def test_short_gaps_keep_all_and_long_ones_share_the_rest(
+    lengths: list[int], room: int, shares: list[int]
+) -> None:
+    assert _shared(lengths, room) == shares
 
 
 def test_a_budget_too_small_for_a_guide_is_refused(network: STCN) -> None:
