@@ -83,14 +83,14 @@ class Tracks:
         held = [sum(len(z) for z in scan.slices_of.values()) for scan in self.scans]
         self._weights = np.sqrt(held) / np.sqrt(held).sum()
 
-    def draw(self, rng: np.random.Generator, *, size: int) -> Track:
-        """Draw one track, seen with ``size`` pixels a side.
+    def draw(self, rng: np.random.Generator, *, size: int, slices: int) -> Track:
+        """Draw one track of so many slices, seen with ``size`` pixels a side.
 
         Raises:
             DatasetError: No organ is large and long enough.
         """
         for _ in range(_TRIES):
-            place = self._place(rng)
+            place = self._place(rng, slices)
             track = None if place is None else self._cut(place, rng, size=size)
             if track is not None:
                 return track
@@ -99,7 +99,7 @@ class Tracks:
             f"it needs {_SMALLEST_GUIDE} pixels on the recipe's grid, and a slice beside it"
         )
 
-    def _place(self, rng: np.random.Generator) -> _Place | None:
+    def _place(self, rng: np.random.Generator, slices: int) -> _Place | None:
         """Choose a scan, an organ, its guides and the slices to walk, or nothing in bad luck."""
         scan = self.scans[rng.choice(len(self.scans), p=self._weights)]
         organ = int(rng.choice(sorted(scan.slices_of)))
@@ -121,12 +121,12 @@ class Tracks:
             if rng.random() < self.recipe.ending_share:  # walk over the end, or just behind it
                 end = int(held.max() if way > 0 else held.min())
                 start = int(rng.integers(0, reach + 1))
-                first = end - way * (start + stride * int(rng.integers(-2, self.recipe.slices)))
+                first = end - way * (start + stride * int(rng.integers(-2, slices)))
             if first not in held:
                 return None
             second = first
         before = first + way * start
-        walk = tuple(before + way * stride * n for n in range(1, self.recipe.slices + 1))
+        walk = tuple(before + way * stride * n for n in range(1, slices + 1))
         if second != first:  # do not walk over the guide ahead
             stop = (second - before) * way
             stride = max(1, min(stride, (stop - 1) // len(walk)))

@@ -137,7 +137,11 @@ class TrackRecipe(Section):
     size: Annotated[int, Field(ge=32, multiple_of=16)] = 128
     """Pixels a side of the region, however large the organ is."""
     slices: Count = 3
-    """Neighbouring slices walked in one track."""
+    """Neighbouring slices walked in one track at first."""
+    last_slices: Count = 5
+    """The same in the last part of a run: longer walks teach to mend what went wrong before."""
+    lengthen_at: Share = 0.75
+    """Share of all steps after which that part begins."""
     step_mm: Positive = 3.5
     """Distance between them, about."""
     gap_mm: tuple[Positive, Positive] = (4.0, 60.0)

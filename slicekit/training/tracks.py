@@ -97,7 +97,7 @@ class TrackBatches:
         tracks = recipe.training.tracks
         if tracks is None:
             raise RecipeError(f"{recipe.name} has no [training.tracks]")
-        self.recipe, self.size = recipe, tracks.size
+        self.recipe, self.tracks = recipe, tracks
         spacing_mm = recipe.input.spacing_mm
         self.real = Tracks(scans, recipe=tracks, spacing_mm=spacing_mm)
         self.made = Tracks(phantoms, recipe=tracks, spacing_mm=spacing_mm) if phantoms else None
@@ -106,9 +106,11 @@ class TrackBatches:
         """Draw the batch of one step; the same step gives the same batch."""
         training = self.recipe.training
         rng = np.random.default_rng((training.seed, step))
+        late = step >= self.tracks.lengthen_at * training.steps
+        count = self.tracks.last_slices if late else self.tracks.slices
         drawn = [
             (self.made if self.made and rng.random() < training.phantom_share else self.real).draw(
-                rng, size=self.size
+                rng, size=self.tracks.size, slices=count
             )
             for _ in range(training.batch)
         ]
@@ -132,7 +134,7 @@ def score_tracks(
     runtime: Runtime,
     count: int = 96,
 ) -> dict[str, float]:
-    """Score the last slice of tracks drawn from held-out scans, always the same ones.
+    """Score the last slice of long tracks drawn from held-out scans, always the same ones.
 
     ``"copy"`` is the control beside it: the mask of the guide behind, unchanged.
     """

@@ -37,13 +37,13 @@ def scan_of(organ=(0, 40), *, length=40, number=3, step_mm=2.0, name="a", side=1
 
 def draw(scans, wanted=PLAIN, *, count=40, seed=0, size=SIZE):
     rng, drawer = np.random.default_rng(seed), Tracks(scans, recipe=wanted, spacing_mm=2.0)
-    return [drawer.draw(rng, size=size) for _ in range(count)]
+    return [drawer.draw(rng, size=size, slices=wanted.slices) for _ in range(count)]
 
 
 def places(scans, wanted=PLAIN, *, count=400, seed=0):
     """Where tracks would lie."""
     rng, drawer = np.random.default_rng(seed), Tracks(scans, recipe=wanted, spacing_mm=2.0)
-    return [place for _ in range(count) if (place := drawer._place(rng)) is not None]
+    return [place for _ in range(count) if (place := drawer._place(rng, wanted.slices)) is not None]
 
 
 def arrays_of(track):

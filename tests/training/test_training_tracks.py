@@ -20,7 +20,10 @@ from slicekit.training import tracks as module
 from slicekit.training.run import train
 from slicekit.training.tracks import TrackBatches, follow, score_tracks, track_step
 
-SMALL = {"size": 32, "slices": 2, "gap_mm": [10, 40], "step_mm": 10.0, "least_mm": 120.0}
+SMALL = {
+    "size": 32, "slices": 2, "last_slices": 3, "gap_mm": [10, 40], "step_mm": 10.0,
+    "least_mm": 120.0,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -64,6 +67,11 @@ def test_a_batch_is_a_function_of_its_step_alone(make):
     assert not equal(first, make(seed=1)(7))
 
 
+def test_walks_grow_longer_in_the_last_part_of_a_run(make):
+    batches = make(steps=8, tracks={"lengthen_at": 0.5})
+    assert [batches(step).truth.shape[1] for step in (0, 3, 4, 7, 10_000_000)] == [2, 2, 3, 3, 3]
+
+
 def test_a_batch_holds_two_guides_and_the_slices_of_the_walk(make):
     batch = make(batch=3)(0)
     assert batch.slices.shape == (3, 4, 3, 32, 32)
@@ -85,9 +93,9 @@ def test_phantoms_are_a_share_of_the_tracks(make, monkeypatch):
     drawn = []
     original = module.Tracks.draw
 
-    def remember(self, rng, *, size):
+    def remember(self, rng, *, size, slices):
         drawn.append(self.scans[0].name)
-        return original(self, rng, size=size)
+        return original(self, rng, size=size, slices=slices)
 
     monkeypatch.setattr(module.Tracks, "draw", remember)
     for share, few, many in ((0.0, 0, 0), (1.0, 8, 8), (0.5, 1, 7)):
