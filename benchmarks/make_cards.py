@@ -54,7 +54,12 @@ def card(path: Path, results: dict[str, dict[str, Any]]) -> str:
     """Return the card of one weights file."""
     weights = load_weights(path)
     facts, recipe = weights.card, weights.recipe
-    kinds = ", ".join(f"{entry.kind} ({entry.preset})" for entry in recipe.networks)
+    kinds = ", ".join(
+        f"{entry.architecture} on {entry.encoder}"
+        if entry.kind == "smp"
+        else f"{entry.kind} ({entry.preset})"
+        for entry in recipe.networks
+    )
     count = sum(tensor.numel() for tensor in weights.state.values()) / 1e6
     size = f"{count:.1f} million numbers, float16, {path.stat().st_size / 1e6:.1f} MB"
     taught = f"{len(facts['trained_on'])} labelled scans ({', '.join(facts['trained_on'])})"

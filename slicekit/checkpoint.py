@@ -239,7 +239,7 @@ def _check_container(file: Path) -> None:
         raise CheckpointError(
             f"{file}: is a pickled or zipped checkpoint, which could run code when loaded and is "
             "never opened; slicekit reads its own .safetensors files, and "
-            "'slicekit import-weights' makes one of published STCN weights"
+            "'slicekit import-weights' makes one of published weights"
         )
     if size < 8:
         raise CheckpointError(f"{file}: is empty or cut short ({size} bytes)")

@@ -93,7 +93,7 @@ def segment(
     loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
     expect_known(loaded, organs=options.organs, selector=options.selector)
     carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
-    print(f"{loaded.recipe.name}{carrier} on {runtime}", file=sys.stderr)
+    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
     failed = [
         source
         for source, target in pairs
@@ -285,15 +285,18 @@ def phantom(
 
 @app.command("import-weights")
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="STCN checkpoint as published (torch.save).")],
+    file: Annotated[Path, typer.Argument(help="STCN or TransUNet checkpoint, or R50+ViT-B_16.npz")],
     out: Annotated[Path, typer.Option("-o", "--out", help="NAME.safetensors")],
     name: Annotated[str | None, typer.Option(help="Name of the model; else the output's.")] = None,
+    organs: Annotated[
+        list[str] | None, typer.Option(help="What a TransUNet's classes are, from id 1 on.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a propagator of published STCN weights; code in the file is never run."""
+    """Make a model of weights that others published; code in the file is never run."""
     from slicekit.published import import_published
 
-    print(import_published(file, out, name=name, overwrite=overwrite))
+    print(import_published(file, out, name=name, organs=organs or (), overwrite=overwrite))
 
 
 def main() -> None:

@@ -46,7 +46,12 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
-        """Move a network to the device, in the memory order that its convolutions like."""
+        """Move a network to the device, in the memory order that its convolutions like.
+
+        Those of solids keep theirs.
+        """
+        if any(parameter.dim() > 4 for parameter in network.parameters()):
+            return network.to(device=self.device)
         return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def put(self, tensor: Tensor) -> Tensor:

@@ -23,6 +23,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+KINDS = {
+    "reference": ("transunet", "deeplabv3plus"),
+    "propagator": ("stcn",),
+    "volumetric": ("dynunet",),
+}
+"""Networks of the models that tests make."""
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real volumes, for research use; never part of the project."""
@@ -33,21 +41,26 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def make_recipe() -> Callable[..., Recipe]:
-    """Make a recipe of the smallest networks; keywords change its [training]."""
+    """Make a recipe of the smallest networks; keywords change its [training].
+
+    A reference is of two networks, of one where the method takes no more.
+    """
     from slicekit.data.phantom import PHANTOM_LABELS
     from slicekit.recipes import parse_recipe
 
-    kinds = {"reference": ("transunet", "deeplabv3plus"), "propagator": ("stcn",)}
-    usual = {"steps": 6, "batch": 2, "crop": [48, 64], "checkpoint_every": 3, "evaluate_every": 4}
+    usual = {"steps": 6, "batch": 2, "crop": [48, 64], "patch": [8, 16, 16]}
+    usual |= {"checkpoint_every": 3, "evaluate_every": 4}
 
     def make(role: str = "reference", **training: object) -> Recipe:
+        kinds = KINDS[role][:1] if training.get("method") == "supervised" else KINDS[role]
+        windows = [[-300, 300]] if role == "volumetric" else "ct-body"
         return parse_recipe(
             {
                 "name": f"tiny_{role}",
                 "role": role,
-                "input": {"windows": "ct-body", "spacing_mm": 6.0},
+                "input": {"windows": windows, "spacing_mm": 6.0},
                 "organs": dict(PHANTOM_LABELS.ids),
-                "networks": [{"kind": kind, "preset": "tiny"} for kind in kinds[role]],
+                "networks": [{"kind": kind, "preset": "tiny"} for kind in kinds],
                 "training": usual | training,
             },
             source="test",
@@ -72,7 +85,7 @@ name = "trial_{role}"
 role = "{role}"
 licence = "none"
 [input]
-windows = [[-125.0, 275.0], [0.0, 160.0], [90.0, 260.0]]
+windows = [{windows}]
 spacing_mm = 6.0
 [organs]
 liver = 1
@@ -81,6 +94,7 @@ aorta = 3
 {networks}
 [training]
 steps = 1
+patch = [16, 16, 16]
 [inference]
 {propagator}
 selector = "uniform"
@@ -91,7 +105,7 @@ sample_every_mm = 10.0
 
 @pytest.fixture(scope="session")
 def trial_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with recipes and random weights: ``trial_reference`` and ``trial_propagator``.
+    """A folder with recipes and random weights, one a role, such as ``trial_reference``.
 
     Both networks of the reference see organs nearly everywhere, as unlike as random is.
     """
@@ -102,12 +116,14 @@ def trial_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from slicekit.recipes import read_recipe
 
     folder = tmp_path_factory.mktemp("trial_models")
-    kinds = {"reference": ("transunet", "deeplabv3plus"), "propagator": ("stcn",)}
-    for role, names in kinds.items():
+    for role, names in KINDS.items():
         file = folder / f"trial_{role}.toml"
         carrier = 'propagator = "trial_propagator"' if role == "reference" else ""
         networks = "".join(f'[[networks]]\nkind = "{kind}"\npreset = "tiny"\n' for kind in names)
-        file.write_text(TRIAL_RECIPE.format(role=role, networks=networks, propagator=carrier))
+        windows = "[-125, 275]" + ("" if role == "volumetric" else ", [0, 160], [90, 260]")
+        file.write_text(
+            TRIAL_RECIPE.format(role=role, networks=networks, propagator=carrier, windows=windows)
+        )
         recipe = read_recipe(file)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -126,10 +142,10 @@ def tiny_published(monkeypatch: pytest.MonkeyPatch) -> STCN:
     """A network of the published structure, but small; the importer is told to expect it."""
     import torch
 
-    from slicekit import published
     from slicekit.networks import STCN, build
+    from slicekit.published import stcn
 
-    monkeypatch.setattr(published, "PRESET", "tiny")
+    monkeypatch.setattr(stcn, "PRESET", "tiny")
     torch.manual_seed(0)
     network = build("stcn", "tiny").eval()
     assert isinstance(network, STCN)

@@ -38,6 +38,24 @@ def test_a_scan_becomes_labels_and_the_terminal_says_so(
     assert command[:2] == ["infer.py", str(scans / "a.nii.gz")]
 
 
+def test_a_volumetric_model_goes_through_the_same_door(
+    door: Callable[..., Any], scans: Path, trial_models: Path, tmp_path: Path
+) -> None:
+    out, solid = tmp_path / "x.nii.gz", trial_models / "trial_volumetric.toml"
+    words = ("--model", solid, "--device", "cpu", "--selector", "uniform", "--no-propagation")
+    done = door("infer.py", scans / "a.nii.gz", "-o", out, *words)
+    assert done.code == 0, done.err
+    assert "trial_volumetric on cpu, torch" in done.err  # whatever runs the other models
+    assert json.loads((tmp_path / "x.json").read_text())["guides"] == []
+    words = ("--model", solid, "--propagator", trial_models / "trial_propagator.toml")
+    refused = door("infer.py", scans / "a.nii.gz", "-o", tmp_path / "y.nii.gz", *words)
+    assert refused.code == 1
+    assert "'trial_volumetric' is volumetric and names every voxel by itself" in refused.err
+    absent = door("infer.py", scans / "a.nii.gz", "-o", out, "--model", "ct_abdomen_volumetric")
+    assert absent.code == 1
+    assert "train them first, with python train.py models/ct_abdomen_volumetric.toml" in absent.err
+
+
 @pytest.mark.parametrize("words", [("--organs", "liver", "aorta"), ("--organs", "aorta"), ()])
 def test_several_organs_may_follow_one_option(
     words: tuple[str, ...],

@@ -46,6 +46,14 @@ def test_cross_entropy_and_dice_without_unknown_pixels(case):
     )
 
 
+def test_a_solid_costs_what_its_voxels_cost_as_pixels(case):
+    """Classes are summed over all axes of space, whatever their number."""
+    logits, target = case
+    solid = logits.reshape(2, CLASSES, 3, 3, 11), target.reshape(2, 3, 3, 11)
+    assert torch.equal(ce_and_dice(*solid), ce_and_dice(logits, target))
+    torch.testing.assert_close(ce_and_dice(*solid), expected(logits, target), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("loss", [ce_and_dice, lovasz, partial(bootstrapped_ce, share=1)])
 def test_unknown_pixels_have_no_gradient(case, loss):
     logits, target = case

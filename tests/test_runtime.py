@@ -73,6 +73,8 @@ def test_tensors_are_laid_out_channels_last_and_keep_their_values():
     assert here.put(torch.rand(3)).shape == (3,)
     convolution = here.place(torch.nn.Conv2d(3, 4, 3))
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    both = torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3), torch.nn.Conv2d(3, 4, 3))
+    assert here.place(both)[0].weight.is_contiguous()  # solids have no such order
 
 
 @pytest.mark.parametrize(("bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])

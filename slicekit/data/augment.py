@@ -43,6 +43,8 @@ class Strength:
 
 WEAK = Strength(5.0, 0.08, 2.0, 0.03, 0.0, 0.05, 0.02, 0.01, 0.0)
 """For slices whose pseudo labels are to be trusted."""
+TINTED = Strength(0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.12, 0.06, 0.3)
+"""For what pupils see of a slice whose labels a teacher gives: nothing moves."""
 STRONG = Strength()
 """For labelled slices."""
 

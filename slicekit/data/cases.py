@@ -1,19 +1,23 @@
 """A dataset on disk: an nnU-Net raw folder, some of whose cases may have no labels.
 
 The folder holds ``dataset.json``, ``imagesTr`` and ``labelsTr``; an optional ``splits.json``
-names groups of cases. A case without a file in ``labelsTr`` is an unlabelled one.
+names groups of cases, an optional ``annotations.json`` says which organs and slices of a case were
+annotated. A case without a file in ``labelsTr`` is an unlabelled one.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from slicekit.checks import suggest
+from slicekit.data.annotations import FILE_NAME, Annotation, parse_annotations
 from slicekit.errors import DatasetError, ReadError
 from slicekit.labels import LabelSet, ignored_id
 
@@ -32,6 +36,18 @@ class Case:
     """``None`` for an unlabelled scan."""
     ignore_id: int | None = None
     """Id of voxels that nobody could name, as dataset.json says under ``ignore``."""
+    organs: LabelSet | None = field(default=None, repr=False, hash=False)
+    """What the ids of the labels mean, as dataset.json says."""
+    labels_present: frozenset[str] | None = None
+    """Organs that somebody annotated, ``None`` for all; where another one lies the label is 0."""
+    annotated_slices: tuple[int, ...] | None = None
+    """Slices that somebody annotated, counted as the image's file does, ``None`` for all."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether there are labels, but not of everything."""
+        some = self.labels_present is not None or self.annotated_slices is not None
+        return self.labels is not None and some
 
 
 @dataclass(frozen=True)
@@ -63,10 +79,12 @@ class Dataset:
 
     def __str__(self) -> str:
         labelled = sum(case.labels is not None for case in self.cases)
+        partial = sum(case.is_partial for case in self.cases)
         groups = ", ".join(f"{name} {len(cases)}" for name, cases in self.splits.items())
         return (
-            f"{self.folder}: {len(self.cases)} scans ({labelled} labelled, "
-            f"{len(self.cases) - labelled} unlabelled), {len(self.labels)} organs"
+            f"{self.folder}: {len(self.cases)} scans ({labelled} labelled"
+            + (f", {partial} of them in part" if partial else "")
+            + f", {len(self.cases) - labelled} unlabelled), {len(self.labels)} organs"
             + (f", groups: {groups}" if groups else "")
         )
 
@@ -75,12 +93,12 @@ def find_cases(folder: str | Path) -> Dataset:
     """List what an nnU-Net raw folder holds and pair images with labels.
 
     Args:
-        folder: Holds dataset.json and imagesTr; labelsTr and splits.json are optional.
-            Image names may end in ``_0000`` or not.
+        folder: Holds dataset.json and imagesTr; labelsTr, splits.json and annotations.json are
+            optional. Image names may end in ``_0000`` or not.
 
     Raises:
         DatasetError: Something is missing or cannot be paired; the message lists what was
-            found, what was paired and the first mismatches.
+            found, what was paired and the first mismatches, or all faults of annotations.json.
         LabelError: The ``labels`` of dataset.json cannot be meant.
         ReadError: A JSON file is damaged.
     """
@@ -105,8 +123,14 @@ def find_cases(folder: str | Path) -> Dataset:
         )
     organs = LabelSet.from_dataset(description["labels"])
     ignore = ignored_id(description["labels"])
-    cases = tuple(Case(name, images[name], labels.get(name), ignore) for name in sorted(images))
-    dataset = Dataset(root, organs, cases, _read_splits(root, images))
+    drawn = _read_annotations(root, images, labels, organs)
+    cases = []
+    for name in sorted(images):
+        said = drawn.get(name, Annotation())
+        file = None if said.is_empty else labels.get(name)
+        known = (said.labels_present, said.annotated_slices)
+        cases.append(Case(name, images[name], file, ignore, organs, *known))
+    dataset = Dataset(root, organs, tuple(cases), _read_splits(root, images))
     log.info("%s", dataset)
     return dataset
 
@@ -149,13 +173,19 @@ def training_split(
             f"their labels must not have them in its labelled group - mend the recipe's groups"
         )
     if not teach:
-        raise DatasetError(f"no labelled case to learn from in {dataset}")
+        raise DatasetError(
+            f"no labelled case to learn from in {dataset}"
+            + (f" (held out: {', '.join(sorted(names)[:5])})" if names else "")
+            + f"; put label maps, named as their cases, into {dataset.folder / 'labelsTr'}"
+            + (f", or choose another group than {labelled!r}" if labelled is not None else "")
+        )
     return teach, free, apart
 
 
 def _read_json(path: Path, *, what: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_expect_no_key_twice)
     except FileNotFoundError as fault:
         raise DatasetError(f"{path} is missing; {what}") from fault
     except (OSError, ValueError, RecursionError) as fault:
@@ -165,13 +195,24 @@ def _read_json(path: Path, *, what: str) -> dict[str, Any]:
     return content
 
 
+def _expect_no_key_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse what json itself would pass over: only the last of two entries would count."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        raise ValueError(f"it names {', '.join(map(repr, twice[:5]))} twice")
+    return table
+
+
 def _scans(folder: Path) -> list[tuple[str, Path]]:
     """List names without their endings, and files."""
     found = []
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         ending = next((end for end in _ENDINGS if path.name.endswith(end)), None)
         if ending is not None and not path.name.startswith("."):
-            found.append((path.name.removesuffix(ending), path))
+            # an umlaut may be one character or two, depending on the system that wrote it
+            name = unicodedata.normalize("NFC", path.name.removesuffix(ending))
+            found.append((name, path))
     return found
 
 
@@ -202,6 +243,16 @@ def _by_case(scans: Sequence[tuple[str, Path]], labels: Mapping[str, Path]) -> d
     return _by_name(plain)
 
 
+def _read_annotations(
+    root: Path, images: Mapping[str, Path], labels: Mapping[str, Path], organs: LabelSet
+) -> dict[str, Annotation]:
+    path = root / FILE_NAME
+    if not path.exists():
+        return {}
+    content = _read_json(path, what="")
+    return parse_annotations(content, source=path, cases=images, labelled=labels, organs=organs)
+
+
 def _read_splits(root: Path, images: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     path = root / "splits.json"
     if not path.exists():
@@ -210,10 +261,15 @@ def _read_splits(root: Path, images: Mapping[str, Path]) -> dict[str, tuple[str,
     for group, names in _read_json(path, what="").items():
         if not isinstance(names, Sequence) or isinstance(names, str):
             raise DatasetError(f"{path}: {group!r} must be a list of case names")
-        unknown = [str(name) for name in names if not isinstance(name, str) or name not in images]
+        members = [unicodedata.normalize("NFC", str(name)) for name in names]
+        strange = [not isinstance(name, str) for name in names]
+        unknown = [m for m, odd in zip(members, strange, strict=True) if odd or m not in images]
         if unknown:
             raise DatasetError(
                 f"{path}: {group!r} names cases that have no image: {', '.join(unknown[:5])}"
             )
-        splits[group] = tuple(str(name) for name in names)
+        twice = [name for name, count in Counter(members).items() if count > 1]
+        if twice:
+            raise DatasetError(f"{path}: {group!r} names {', '.join(twice[:5])} twice; keep one")
+        splits[group] = tuple(members)
     return splits

@@ -7,14 +7,12 @@ fit the stated budget lies in a file on disk and is mapped into memory.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,11 @@ from numpy.typing import NDArray
 from slicekit.data.cases import Case
 from slicekit.data.grid import InPlane
 from slicekit.data.intensity import as_expected
+from slicekit.data.on_disk import folder_of_this_process, keep_on_disk
 from slicekit.data.scale import with_likely_spacing
-from slicekit.errors import DatasetError, DataWarning, SlicekitError, WriteError
-from slicekit.io import read_labels, read_volume
-from slicekit.io.atomic import why_not_written
+from slicekit.data.truth import read_truth
+from slicekit.errors import DatasetError, DataWarning, SlicekitError
+from slicekit.io import read_volume
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.recipes import InputRecipe
 from slicekit.volume import Volume
@@ -46,18 +45,41 @@ class CachedScan:
     """``(z, y, x)`` organ ids, or ``None`` for an unlabelled scan."""
     step_mm: float
     """Distance between slices."""
+    known_ids: frozenset[int] | None = None
+    """Organs that somebody annotated, ``None`` for all; where another one lies the label is 0."""
+    digest: str = ""
+    """Tells whether two scans hold the same slices; empty where nobody asked."""
+
+    @cached_property
+    def _holds(self) -> NDArray[np.bool_]:
+        """Return ``(z, 256)``: which ids a slice holds, 0 on every slice of an unlabelled scan."""
+        holds = np.zeros((len(self.slices), IGNORE_ID + 1), dtype=np.bool_)
+        if self.labels is None:
+            holds[:, 0] = True
+        else:
+            for z, mask in enumerate(self.labels):
+                holds[z] = np.bincount(mask.ravel(), minlength=IGNORE_ID + 1) > 0
+        return holds
 
     @cached_property
     def slices_of(self) -> dict[int, NDArray[np.intp]]:
         """Organ id to the slices that hold it."""
-        if self.labels is None:
-            return {}
-        seen: dict[int, list[int]] = {}
-        for z, mask in enumerate(self.labels):
-            for number in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE_ID]):
-                if number:
-                    seen.setdefault(int(number), []).append(z)
-        return {number: np.array(where) for number, where in seen.items()}
+        held = np.flatnonzero(self._holds[:, 1:IGNORE_ID].any(axis=0)) + 1
+        return {int(number): np.flatnonzero(self._holds[:, number]) for number in held}
+
+    @cached_property
+    def annotated(self) -> NDArray[np.intp]:
+        """Slices of which somebody knows something; every slice of an unlabelled scan."""
+        return np.flatnonzero(self._holds[:, :IGNORE_ID].any(axis=1))
+
+    def known_classes(self, count: int) -> NDArray[np.bool_]:
+        """Return ``(count,)``: which classes somebody annotated; background, the first, always.
+
+        Of an unlabelled scan nobody knows anything but that.
+        """
+        known = np.full(count, self.labels is not None and self.known_ids is None)
+        known[[0, *(() if self.labels is None else self.known_ids or ())]] = True
+        return known
 
     @property
     def nbytes(self) -> int:
@@ -75,7 +97,12 @@ def unit_slices(steps: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 def cache_scan(
-    name: str, image: Volume, labels: Volume | None, *, recipe: InputRecipe
+    name: str,
+    image: Volume,
+    labels: Volume | None,
+    *,
+    recipe: InputRecipe,
+    known_ids: frozenset[int] | None = None,
 ) -> CachedScan:
     """Bring one scan to the recipe's grid.
 
@@ -84,6 +111,7 @@ def cache_scan(
         image: The scan, in HU for CT.
         labels: Its label map on the same grid, or ``None``.
         recipe: Windows, spacing and how the body is found.
+        known_ids: Organs that somebody annotated, ``None`` for all.
 
     Returns:
         The scan cropped to its body, clipped, resampled slice by slice.
@@ -100,12 +128,14 @@ def cache_scan(
             masks[z] = grid.labels_to_model(labels.array[z])
     if masks is not None and labels is not None:
         _tell_vanished(name, labels, masks)
-    return CachedScan(name, steps, masks, image.spacing_mm[0])
+    digest = blake2b(steps.data, key=str(steps.shape).encode(), digest_size=16).hexdigest()
+    return CachedScan(name, steps, masks, image.spacing_mm[0], known_ids, digest)
 
 
 def _tell_vanished(name: str, labels: Volume, masks: NDArray[np.uint8]) -> None:
     """Warn about organs that the recipe's grid is too coarse for."""
-    gone = sorted(set(np.unique(labels.array).tolist()) - set(np.unique(masks).tolist()))
+    kept = {0, IGNORE_ID, *np.unique(masks).tolist()}
+    gone = sorted(set(np.unique(labels.array).tolist()) - kept)
     if gone:
         warnings.warn(
             f"{name}: the ids {gone} have no pixel left on the recipe's grid; they are too small "
@@ -126,26 +156,18 @@ def read_case(case: Case, *, labels: LabelSet | None, recipe: InputRecipe) -> Ca
     Raises:
         ReadError: A file cannot be read.
         GeometryError: The labels lie on another grid.
-        DatasetError: The labels hold an id that the recipe does not know.
+        LabelError: A label is no id at all.
+        DatasetError: The labels hold an id that they must not hold, an annotated slice is not
+            there, or several of all these faults were found; the message lists them.
     """
     image = read_volume(case.image)
-    truth = None if case.labels is None else read_labels(case.labels, like=image)
+    truth = (
+        None if case.labels is None else read_truth(case.labels, case, image=image, organs=labels)
+    )
     image = as_expected(image, recipe, name=str(case.image))
     image = with_likely_spacing(image, recipe, name=str(case.image))
-    if truth is None:
-        return cache_scan(case.name, image, None, recipe=recipe)
-    if case.ignore_id is not None:
-        truth = truth.with_array(np.where(truth.array == case.ignore_id, IGNORE_ID, truth.array))
-    held = set(np.unique(truth.array).tolist())
-    if max(held) > IGNORE_ID:
-        raise DatasetError(f"{case.labels} holds the id {max(held)}; ids go up to {IGNORE_ID - 1}")
-    unknown = sorted(held - {0, IGNORE_ID, *labels.ids.values()}) if labels else []
-    if labels and unknown:
-        raise DatasetError(
-            f"{case.labels} holds the ids {unknown}, but the recipe's organs are "
-            f"{dict(labels.ids)}; add them to the recipe or take them out of the labels"
-        )
-    return cache_scan(case.name, image, truth, recipe=recipe)
+    drawn, known = (None, None) if truth is None else truth
+    return cache_scan(case.name, image, drawn, recipe=recipe, known_ids=known)
 
 
 def cache_scans(
@@ -178,7 +200,7 @@ def cache_scans(
         if faults:
             continue  # only look whether the others can be read
         if used + scan.nbytes > budget_bytes:
-            folder = folder or _folder_of_this_process()
+            folder = folder or folder_of_this_process()
             scan = _on_disk(scan, folder, len(scans))
         else:
             used += scan.nbytes
@@ -200,9 +222,12 @@ def draw_slice(
     """Draw one slice; in a share of the draws an organ is drawn first, then a slice with it.
 
     Args:
-        scans: Where to draw from; every slice of every scan counts the same.
+        scans: Where to draw from; every slice of which something is known counts the same.
         rng: Randomness.
         balanced_share: Share of draws that begin with an organ, so that small organs are seen.
+
+    Raises:
+        DatasetError: Nobody annotated a slice of any scan.
     """
     if rng.random() < balanced_share:
         numbers = sorted({number for scan in scans for number in scan.slices_of})
@@ -211,31 +236,19 @@ def draw_slice(
             holding = [scan for scan in scans if number in scan.slices_of]
             scan = holding[rng.integers(len(holding))]
             return scan, int(rng.choice(scan.slices_of[number]))
-    lengths = np.array([len(scan.slices) for scan in scans])
+    lengths = np.array([len(scan.annotated) for scan in scans])
+    if not lengths.any():
+        raise DatasetError(f"no slice of {len(scans)} scans is annotated; mend annotations.json")
     scan = scans[rng.choice(len(scans), p=lengths / lengths.sum())]
-    return scan, int(rng.integers(len(scan.slices)))
-
-
-def _folder_of_this_process() -> Path:
-    """Make a temporary folder that is removed when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="slicekit-slices-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return scan, int(scan.annotated[rng.integers(len(scan.annotated))])
 
 
 def _on_disk(scan: CachedScan, folder: Path, number: int) -> CachedScan:
-    def keep(array: NDArray[Any], kind: str) -> NDArray[Any]:
-        path = folder / f"{number:05d}_{kind}.npy"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            np.save(path, array, allow_pickle=False)
-        except OSError as fault:
-            raise WriteError(path, why_not_written(fault, path)) from fault
-        kept: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return kept
-
-    labels = None if scan.labels is None else keep(scan.labels, "labels")
-    return CachedScan(scan.name, keep(scan.slices, "slices"), labels, scan.step_mm)
+    slices = keep_on_disk(scan.slices, folder / f"{number:05d}_slices.npy")
+    labels = scan.labels
+    if labels is not None:
+        labels = keep_on_disk(labels, folder / f"{number:05d}_labels.npy")
+    return replace(scan, slices=slices, labels=labels)
 
 
 def crop_or_pad(

@@ -142,9 +142,9 @@ class Tracks:
             return None
         zs = [*place.guides, place.before, *place.walk]
         masks = scan.labels[zs]
-        organ = masks == place.organ
-        if int(organ[0].sum()) < _SMALLEST_GUIDE:
-            return None
+        organ, unseen = masks == place.organ, (masks == IGNORE_ID).all(axis=(1, 2))
+        if int(organ[0].sum()) < _SMALLEST_GUIDE or unseen[1] or unseen[3:].all():
+            return None  # a slice nobody annotated can be no guide, and teaches nothing
         known = [box for mask in organ[:2] if (box := box_of(mask)) is not None]
         region = Region.around(
             union(known),
@@ -175,7 +175,7 @@ class Tracks:
         if place.before not in place.guides:
             ghost = not plain[2].any() and rng.random() < recipe.ghost_share
             near = spoil(plain[0] if ghost else plain[2], rng)
-        if rng.random() < recipe.unknown_share:
+        if rng.random() < recipe.unknown_share or unseen[2]:
             near = np.full_like(near, UNKNOWN)
         return Track(
             np.concatenate([changed[:2], changed[3:]]),

@@ -1,10 +1,11 @@
-"""What two networks say of the slices they looked at, as a few numbers a slice and organ."""
+"""What networks say of the slices they looked at, as a few numbers a slice and organ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,20 +21,18 @@ POSSIBLE = 0.25
 
 
 class Sample(NamedTuple):
-    """What two networks say of one slice; class 0 is the background, class i the i-th organ."""
+    """What the networks say of one slice; class 0 is the background, class i the i-th organ."""
 
     z: int
     probabilities: NDArray[np.float32]
-    """``(classes, y, x)`` mean of both networks."""
-    labels_a: NDArray[Any]
-    """``(y, x)`` class that the first network alone would choose."""
-    labels_b: NDArray[Any]
-    """``(y, x)`` class that the second network alone would choose."""
+    """``(classes, y, x)`` mean of all networks."""
+    choices: NDArray[Any]
+    """``(members, y, x)`` class that each network alone would choose."""
 
 
 @dataclass(frozen=True, eq=False)
 class SliceEvidence:
-    """How sure two networks are of every organ in every sampled slice.
+    """How sure the networks are of every organ in every sampled slice.
 
     Tables are ``(n, k)``: sampled slices in rising order, organs in the order of their ids.
 
@@ -48,17 +47,17 @@ class SliceEvidence:
     labels: LabelSet
     """The organs."""
     area_px: NDArray[np.int64]
-    """Pixels predicted as the organ by the mean of both networks."""
+    """Pixels predicted as the organ by the mean of all networks."""
     area_mm2: NDArray[np.float64]
     """The same in square millimetres."""
     confidence: NDArray[np.float64]
     """Mean probability inside the predicted region; 0 where there is none."""
     agreement: NDArray[np.float64]
-    """Dice of what either network alone would choose; 1 where both see nothing."""
+    """Mean Dice of what every two networks alone would choose; 1 where neither sees it."""
     largest_share: NDArray[np.float64]
     """Share of the predicted region's largest component; 0 where there is none."""
     possible_px: NDArray[np.int64]
-    """Pixels where either network sees the organ or its mean probability is above 0.25."""
+    """Pixels where any network sees the organ or its mean probability is above 0.25."""
 
     def __post_init__(self) -> None:
         expect_shape("zs", self.zs, "n")
@@ -97,7 +96,7 @@ class SliceEvidence:
 def summarise(
     samples: Iterable[Sample], *, labels: LabelSet, spacing_mm: tuple[float, float, float]
 ) -> SliceEvidence:
-    """Reduce what two networks say to a few numbers, one slice at a time.
+    """Reduce what networks say to a few numbers, one slice at a time.
 
     Args:
         samples: Slices in rising order; a generator, so that only one lies in memory.
@@ -133,11 +132,12 @@ def summarise(
 def _look_at(sample: Sample, *, classes: int) -> tuple[NDArray[Any], ...]:
     """Return area, confidence, agreement, largest share and possible pixels of every organ."""
     sizes = expect_shape("probabilities", sample.probabilities, f"{classes} y x")
-    for name, chosen in (("labels_a", sample.labels_a), ("labels_b", sample.labels_b)):
-        expect_shape(name, chosen, f"{sizes['y']} {sizes['x']}")
+    axes = f"members {sizes['y']} {sizes['x']}"
+    if not expect_shape("choices", sample.choices, axes)["members"]:
+        raise ShapeError(f"choices must be of one network or more, got {sample.choices.shape}")
     best = sample.probabilities.argmax(axis=0)
     peak = sample.probabilities.max(axis=0)
-    first, second = sample.labels_a.astype(np.intp), sample.labels_b.astype(np.intp)
+    choices = sample.choices.astype(np.intp)
 
     def count(chosen: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[Any]:
         weights = None if weights is None else weights.ravel()
@@ -145,9 +145,11 @@ def _look_at(sample: Sample, *, classes: int) -> tuple[NDArray[Any], ...]:
 
     area = count(best)
     confidence = count(best, peak) / np.maximum(area, 1)
-    total = count(first) + count(second)
-    both = count(first[first == second])
-    agreement = np.where(total, 2 * both / np.maximum(total, 1), 1.0)
+    dices = []
+    for one, other in combinations(choices, 2):
+        total = count(one) + count(other)
+        dices.append(np.where(total, 2 * count(one[one == other]) / np.maximum(total, 1), 1.0))
+    agreement = np.mean(dices, axis=0) if dices else np.ones(classes - 1)
     share = np.zeros(classes - 1)
     possible = np.zeros(classes - 1, dtype=np.int64)
     boxes = ndimage.find_objects(best, max_label=classes - 1)
@@ -155,6 +157,6 @@ def _look_at(sample: Sample, *, classes: int) -> tuple[NDArray[Any], ...]:
         if box is not None:
             pieces, _ = ndimage.label(best[box] == i + 1)
             share[i] = np.bincount(pieces.ravel())[1:].max() / area[i]
-        seen = (first == i + 1) | (second == i + 1) | (sample.probabilities[i + 1] > POSSIBLE)
+        seen = (choices == i + 1).any(axis=0) | (sample.probabilities[i + 1] > POSSIBLE)
         possible[i] = np.count_nonzero(seen)
     return area, confidence, agreement, share, possible

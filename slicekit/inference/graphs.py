@@ -23,9 +23,6 @@ from torch import Tensor, nn
 from slicekit.errors import DeviceError
 from slicekit.runtime import Runtime
 
-_EXAMPLE_CELLS = (4, 5)
-"""Size of the slice that a network is traced with, in cells of 16 pixels."""
-
 
 @dataclass(frozen=True)
 class Port:
@@ -40,10 +37,12 @@ class Port:
     """Whether b is as many as the caller likes; else 1."""
     half: bool = False
     """Whether it may come in bfloat16, as features do; numbers and slices do not."""
+    cells: tuple[int, int] = (4, 5)
+    """Size of the slice that a network is traced with, in cells of ``side`` places."""
 
     def example(self) -> Tensor:
         """Return a tensor to trace with."""
-        b, (h, w) = 1 + self.many, _EXAMPLE_CELLS
+        b, (h, w) = 1 + self.many, self.cells
         return torch.rand((b, self.channels, self.side * h, self.side * w)[: self.axes])
 
     def free(self) -> dict[int, str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,25 +15,28 @@ from slicekit.checks import suggest
 from slicekit.errors import CheckpointError, RecipeError
 from slicekit.inference.cache import Cache
 from slicekit.inference.sight import Propagator
-from slicekit.networks import STCN, Pair, build
-from slicekit.networks.pair import PairLogits
-from slicekit.recipes import Recipe, read_recipe
+from slicekit.networks import STCN, Committee, build, expect_patch
+from slicekit.recipes import Recipe, differences, read_recipe
 from slicekit.runtime import Runtime, pick_runtime
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "ct_abdomen_reference"
 DEFAULT_PROPAGATOR = "any_propagator"
-_SHOWN = 5
+
+Reference = Callable[[Tensor, Tensor | None], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A reference pair and, where there is one, the propagator that carries its guides."""
+    """A reference and, where there is one, the propagator that carries its guides.
+
+    Or a volumetric model, which names a scan by itself.
+    """
 
     recipe: Recipe
-    reference: Callable[[Tensor, Tensor | None], PairLogits]
-    """A ``Pair``, or one that OpenVINO runs."""
+    reference: Reference | nn.Module
+    """A ``Committee``, or one that OpenVINO runs; of a volumetric model its one network."""
     propagator: Propagator | None
     """An ``STCN``, or one that OpenVINO runs."""
     propagator_recipe: Recipe | None
@@ -75,7 +76,7 @@ def load_model(
     propagator: bool | str | Path = True,
     cache: Path | None = None,
 ) -> Model:
-    """Load a reference and the propagator that its recipe names.
+    """Load a reference and the propagator that its recipe names, or a volumetric model.
 
     Args:
         name: A bundled model's name, a recipe (``.toml``) or a weights file (``.safetensors``).
@@ -87,27 +88,35 @@ def load_model(
             ``None``. Without any the first use of a model takes some seconds more every time.
 
     Raises:
-        RecipeError: No such model, or its recipe cannot be meant.
+        RecipeError: No such model, its recipe cannot be meant, or a propagator was named for a
+            volumetric model.
         CheckpointError: Weights are missing, damaged, or of another recipe.
         DeviceError: OpenVINO was chosen and cannot run the networks.
     """
     runtime = runtime or pick_runtime()
-    reference, recipe, digest = _load(name, runtime, role="reference")
-    if not isinstance(reference, Pair):
-        raise CheckpointError(f"{name}: a reference is a pair of networks")
+    reference, recipe, digest = _load(name, runtime, "reference", "volumetric")
     digests = {recipe.name: digest}
+    if recipe.role == "volumetric":
+        if not isinstance(propagator, bool):
+            raise RecipeError(
+                f"{recipe.name!r} is volumetric and names every voxel by itself; leave the "
+                f"propagator {str(propagator)!r} out"
+            )
+        return Model(recipe, reference, None, None, digests, replace(runtime, backend="torch"))
+    if not isinstance(reference, Committee):
+        raise CheckpointError(f"{name}: a reference is a committee of networks")
     other = recipe.inference.propagator if propagator is True else propagator or None
     if other is None:
         return _run_by_backend(Model(recipe, reference, None, None, digests, runtime), cache)
     found = _find_propagator(str(other), name) if propagator is True else other
-    carrier, its_recipe, digest = _load(found, runtime, role="propagator")
+    carrier, its_recipe, digest = _load(found, runtime, "propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
     for_anything = its_recipe.training.tracks is not None and its_recipe.input.modality == "any"
     if its_recipe.input != recipe.input and not (for_anything and recipe.input.modality == "CT"):
         raise RecipeError(
             f"{recipe.name!r} and its propagator {its_recipe.name!r} ({found}) see slices "
-            f"differently: {_differences(recipe, its_recipe, ('input',))}; train them alike"
+            f"differently: {differences(recipe, its_recipe, 'input')}; train them alike"
         )
     digests[its_recipe.name] = digest
     model = Model(recipe, reference, carrier, its_recipe, digests, runtime)
@@ -133,19 +142,37 @@ def load_propagator(
         DeviceError: OpenVINO was chosen and cannot run the network.
     """
     runtime = runtime or pick_runtime()
-    network, recipe, digest = _load(name, runtime, role="propagator")
+    network, recipe, digest = _load(name, runtime, "propagator")
     if not isinstance(network, STCN):
         raise CheckpointError(f"{name}: a propagator is an STCN")
     return Carrier(_propagator_by_backend(network, runtime, digest, cache), recipe, digest, runtime)
 
 
 def build_network(recipe: Recipe) -> nn.Module:
-    """Build the network or the pair of a recipe, with random weights."""
+    """Build the committee of a reference or the one network of another role, random weights.
+
+    Raises:
+        RecipeError: There is no such network, or a volumetric one cannot take the patch.
+    """
+    first, classes = recipe.networks[0], len(recipe.labels) + 1
     if recipe.role == "propagator":
-        return build(recipe.networks[0].kind, recipe.networks[0].preset)
-    classes = len(recipe.labels) + 1
-    a, b = (build(entry.kind, entry.preset, classes=classes) for entry in recipe.networks)
-    return Pair(a, b)
+        return build(first.kind, first.preset)
+    if recipe.role == "volumetric":
+        network = build(first.kind, first.preset, classes=classes)
+        expect_patch(first.preset, recipe.training.patch)
+        return network
+    return Committee(
+        *(
+            build(
+                entry.kind,
+                entry.preset,
+                classes=classes,
+                architecture=entry.architecture,
+                encoder=entry.encoder,
+            )
+            for entry in recipe.networks
+        )
+    )
 
 
 def bundled(kind: str) -> Path:
@@ -200,25 +227,33 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
     return propagator
 
 
-def _load(name: str | Path, runtime: Runtime, *, role: str) -> tuple[nn.Module, Recipe, str]:
+def _load(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Module, Recipe, str]:
     path, recipe = find_weights(name)
     if recipe is None and not path.exists():
         raise CheckpointError(
             f"{path}: there is no such weights file; name one, a recipe or a bundled model: "
             f"{', '.join(_bundled_names())}"
         )
+    if recipe is not None:
+        _expect_role(recipe, roles)
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: the weights of {str(name)!r} are not there; train them with "
-            f"python train.py models/{Path(name).stem}.toml --data DIR --out DIR"
+            f"{path}: the weights of {str(name)!r} are not there; train them first, with "
+            f"python train.py models/{Path(name).stem}.toml --data DIR --out DIR, and name the "
+            "file that comes out"
         )
     weights = load_weights(path)
     recipe = _agree(recipe, weights)
-    if recipe.role != role:
-        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a {role}")
+    _expect_role(recipe, roles)
     network = build_network(recipe)
     fill(network, weights.state, source=str(path))
     return runtime.place(network).eval(), recipe, weights.sha256
+
+
+def _expect_role(recipe: Recipe, roles: Sequence[str]) -> None:
+    if recipe.role not in roles:
+        wanted = " or a ".join(roles)
+        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a {wanted}")
 
 
 def _run_by_backend(model: Model, folder: Path | None) -> Model:
@@ -228,10 +263,10 @@ def _run_by_backend(model: Model, folder: Path | None) -> Model:
     from slicekit.inference import openvino_networks as openvino  # not needed elsewhere, and slow
 
     reference, propagator = model.reference, model.propagator
-    if isinstance(reference, Pair):
+    if isinstance(reference, Committee):
         digest = model.sha256[model.recipe.name]
         compiler = openvino.Compiler(model.runtime, Cache(folder), digest)
-        reference = openvino.OpenVinoPair(reference, compiler)
+        reference = openvino.OpenVinoCommittee(reference, compiler)
     if isinstance(propagator, STCN) and model.propagator_recipe:
         digest = model.sha256[model.propagator_recipe.name]
         propagator = _propagator_by_backend(propagator, model.runtime, digest, folder)
@@ -252,10 +287,9 @@ def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:
     """Take the recipe file's word for how to use a model, the header's for what it is."""
     if recipe is None:
         return weights.recipe
-    differences = _differences(recipe, weights.recipe, ("role", "input", "organs", "networks"))
-    if differences:
+    if other := differences(recipe, weights.recipe, "role", "input", "organs", "networks"):
         raise CheckpointError(
-            f"{weights.path}: was made for another recipe than {recipe.name!r}: {differences}; "
+            f"{weights.path}: was made for another recipe than {recipe.name!r}: {other}; "
             "train again or name the weights file itself"
         )
     if recipe.weights is not None and recipe.weights.sha256 != weights.sha256:
@@ -264,19 +298,3 @@ def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:
             f"{recipe.name!r} asks for {recipe.weights.sha256[:12]}...; they are other weights"
         )
     return recipe
-
-
-def _differences(ours: Recipe, theirs: Recipe, parts: tuple[str, ...]) -> str:
-    """Say in which values two recipes differ; nothing where they agree."""
-    one, other = ours.model_dump(include={*parts}), theirs.model_dump(include={*parts})
-    found = _compare("", {key: one[key] for key in parts}, {key: other[key] for key in parts})
-    return "; ".join(islice(found, _SHOWN))
-
-
-def _compare(where: str, ours: Any, theirs: Any) -> Iterator[str]:
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        for key in dict.fromkeys([*ours, *theirs]):
-            place = f"{where}.{key}" if where else str(key)
-            yield from _compare(place, ours.get(key, "absent"), theirs.get(key, "absent"))
-    elif ours != theirs:
-        yield f"{where} is {theirs} there, {ours} here"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 import slicekit.networks
 from slicekit.checks import expect_shape
-from slicekit.errors import ShapeError
+from slicekit.errors import DeviceError, ShapeError
 from slicekit.inference.cache import Cache
 from slicekit.inference.graphs import Graph, Port, to_onnx
+from slicekit.networks.attention_unet import AttentionUNet
+from slicekit.networks.committee import NAMES, Committee
 from slicekit.networks.deeplab import DeepLabV3Plus
-from slicekit.networks.pair import Pair, PairLogits
+from slicekit.networks.smp import SmpNetwork
 from slicekit.networks.stages import DrawStage, KeyStage, ValueStage
 from slicekit.networks.stcn import STCN, Features, expect_grid
 from slicekit.networks.stcn_parts import enlarge
@@ -30,6 +32,11 @@ from slicekit.networks.transunet import TransUNet
 from slicekit.runtime import Runtime
 
 log = logging.getLogger(__name__)
+
+_LEFT_TO_TORCH = ("DPT", "PSPNet", "UPerNet")
+"""Networks whose poolings and resamplings ONNX has no word for."""
+_LARGEST_ERROR = 0.01
+"""Of a network of others, as a share of the variance of what it says; bfloat16 makes 0.001."""
 
 
 @dataclass(frozen=True)
@@ -160,31 +167,31 @@ class OpenVinoSTCN:
         return _together([enlarge(logits).squeeze(1) for logits in maps])
 
 
-class OpenVinoPair:
-    """A reference pair whose networks OpenVINO runs; called as ``Pair``.
+class OpenVinoCommittee:
+    """A reference whose networks OpenVINO runs; called as ``Committee``.
 
     Args:
-        pair: The networks, on the CPU.
+        committee: The networks, on the CPU.
         compiler: How they are converted.
     """
 
-    def __init__(self, pair: Pair, compiler: Compiler) -> None:
-        self._a = _Reference("a", pair.a, compiler)
-        self._b = _Reference("b", pair.b, compiler)
+    def __init__(self, committee: Committee, compiler: Compiler) -> None:
+        named = zip(NAMES, committee.members, strict=False)
+        self.members = [_member(name, member, compiler) for name, member in named]
 
     def __call__(
         self,
         slices: Tensor,  # (b, 3, y, x) windows in [0, 1]
         position: Tensor | None = None,  # (b,) in [0, 1]
-    ) -> PairLogits:
-        """Return the float32 logits of both."""
-        return PairLogits(self._a(slices, position), self._b(slices, position))
+    ) -> tuple[Tensor, ...]:  # (b, classes, y, x) float32 logits, one a member
+        """Return what every member says of the same slices."""
+        return tuple(member(slices, position) for member in self.members)
 
 
 class _Score(nn.Module):
     """A reference network without its preparations."""
 
-    def __init__(self, network: TransUNet | DeepLabV3Plus) -> None:
+    def __init__(self, network: TransUNet | DeepLabV3Plus | AttentionUNet | SmpNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -195,12 +202,15 @@ class _Score(nn.Module):
 
 
 class _Reference:
-    """One network of a pair."""
+    """One network of a committee."""
 
     def __init__(self, part: str, network: nn.Module, compiler: Compiler) -> None:
-        if not isinstance(network, TransUNet | DeepLabV3Plus):
+        if not isinstance(network, TransUNet | DeepLabV3Plus | AttentionUNet | SmpNetwork):
             raise TypeError(f"{type(network).__name__} is no reference network")
         ports = [Port("slices", 3, many=True)]
+        if isinstance(network, SmpNetwork):
+            n = network.least // network.multiple
+            ports = [Port("slices", 3, network.multiple, many=True, cells=(n, n + 1))]
         if isinstance(network, TransUNet):
             ports.append(Port("places", network.config.width, 1))
             ports += [Port("plane", 1, many=True)] if network.config.position else []
@@ -211,6 +221,35 @@ class _Reference:
         inputs, box = self._prepare(slices, position)
         b, _, y, x = inputs[0].shape
         return box.cut(self._graph(*inputs, shapes=[(b, self._classes, y, x)])[0])
+
+
+def _member(part: str, network: nn.Module, compiler: Compiler) -> Callable[..., Tensor]:
+    """Return a network of a committee as OpenVINO runs it, or itself where it cannot.
+
+    Not every network of others can be converted, and what can may be bound to the size that it
+    was traced with; so their answers are compared at another one.
+    """
+    if not isinstance(network, SmpNetwork):
+        return _Reference(part, network, compiler)
+    architecture = type(network.network).__name__
+    if architecture in _LEFT_TO_TORCH:
+        log.info("torch runs the %s, which OpenVINO cannot", architecture)
+        return network
+    try:
+        graph = _Reference(part, network, compiler)
+        random = torch.Generator().manual_seed(0)
+        side = 2 * network.least + network.multiple
+        slices = torch.rand(1, 3, side, network.least, generator=random)
+        with torch.inference_mode():
+            wanted, got = network(slices), graph(slices, None)
+    except DeviceError as fault:
+        log.warning("torch runs the %s: %s", architecture, fault)
+        return network
+    error = float((got - wanted).square().mean() / wanted.var())
+    if error < _LARGEST_ERROR:
+        return graph
+    log.warning("torch runs the %s: OpenVINO's answers are %.0e off", architecture, error)
+    return network
 
 
 def _together(slices: Sequence[Tensor]) -> Tensor:

@@ -1,25 +1,22 @@
 """From a scan and a model to labels: reference, selection, propagation.
 
-Reference: Pham et al. (FLARE22): a pair of networks names the organs on sampled slices, the
+A volumetric model names the scan as a solid instead, and there is nothing to select or propagate.
+
+Reference: Pham et al. (FLARE22): two networks name the organs on sampled slices, the
 surest slices become guides, STCN carries their masks through the scan in both directions.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from slicekit.data.grid import InPlane
 from slicekit.data.intensity import as_expected
 from slicekit.data.scale import with_likely_spacing
 from slicekit.inference.evidence import Sample, summarise
@@ -31,18 +28,19 @@ from slicekit.inference.propagate import propagate
 from slicekit.inference.resample import decide_on
 from slicekit.inference.selection import GuideChoice, SelectionSettings, select, selector_named
 from slicekit.inference.settings import PropagateSettings
+from slicekit.inference.stopwatch import Stopwatch
+from slicekit.inference.view import View
+from slicekit.inference.volumetric import name_in_patches
 from slicekit.io import read_volume
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume
-from slicekit.windows import three_channels
 
 log = logging.getLogger(__name__)
 
 _MOST_SAMPLES = 256
-_SLICES_AT_ONCE = 4
 
 Progress = Callable[[str, int, int], None]
-"""Told the stage, the slices done and the slices in all."""
+"""Told the stage, the slices done and the slices in all; of a volumetric model the patches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +57,6 @@ class Segmentation:
     """Guide slices, what they carried and why; none without a propagator."""
     seconds: dict[str, float]
     """Time of each stage."""
-
-
-@dataclass
-class Stopwatch:
-    """Seconds spent in named stages."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Count the time of a block."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            passed = time.perf_counter() - started
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + passed
 
 
 def segment(
@@ -132,9 +113,11 @@ def segment_volume(
     with watch("prepare"):
         image = as_expected(scan, model.recipe.input, name=name)
         image = with_likely_spacing(image, model.recipe.input, name=name)
-        view = _View.of(image, model)
+        view = View.of(image, model)
     guides: tuple[GuideChoice, ...] = ()
-    if model.propagator is None:
+    if model.recipe.role == "volumetric":
+        labels = _name_in_patches(view, watch, progress, name=name)
+    elif model.propagator is None:
         labels = _name_every_slice(view, watch, progress)
     else:
         labels, guides = _carry_guides(view, watch, progress, selector=selector)
@@ -160,60 +143,33 @@ def expect_known(model: Model, *, organs: Sequence[str] | None, selector: str | 
     return model.recipe.labels.subset([organs] if isinstance(organs, str) else organs)
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """A scan as the networks of a model see it."""
-
-    image: Volume
-    model: Model
-    grid: InPlane
-
-    @classmethod
-    def of(cls, image: Volume, model: Model) -> _View:
-        return cls(image, model, InPlane.of(image, model.recipe.input))
-
-    def windows(self, z: int) -> Tensor:
-        """Return slice z as ``(3, y, x)`` float32 on the model's grid."""
-        low, high = self.model.recipe.input.range_hu
-        clipped = np.clip(self.image.array[z].astype(np.float32), low, high)
-        shown = three_channels(self.grid.to_model(clipped), self.model.recipe.input.three_windows)
-        return torch.from_numpy(shown)
-
-    def empty_labels(self) -> NDArray[Any]:
-        """Return background for the whole scan."""
-        largest = max(self.model.recipe.organs.values())
-        return np.zeros(self.image.shape, dtype=np.uint8 if largest < 256 else np.uint16)
+def _name_in_patches(
+    view: View, watch: Stopwatch, progress: Progress | None, *, name: str
+) -> NDArray[Any]:
+    """Let a volumetric model name the scan as a solid."""
+    model = view.model
+    with watch("reference"):
+        return name_in_patches(
+            view.image,
+            model.reference,
+            model.recipe,
+            model.runtime,
+            told=lambda done, total: _teller(progress, "reference", total)(done),
+            name=name,
+        )
 
 
-def _look(
-    view: _View, zs: Sequence[int], *, told: Callable[[int], None] = lambda done: None
-) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-    """Yield slice, mean probabilities ``(classes, y, x)`` and the choices of both networks."""
-    runtime, last = view.model.runtime, max(1, view.image.shape[0] - 1)
-    for start in range(0, len(zs), _SLICES_AT_ONCE):
-        batch = zs[start : start + _SLICES_AT_ONCE]
-        slices = runtime.put(torch.stack([view.windows(z) for z in batch]))
-        position = torch.tensor([z / last for z in batch], device=runtime.device)
-        with torch.inference_mode(), runtime.autocast():
-            a, b = view.model.reference(slices, position)
-            shares_a, shares_b = a.float().softmax(dim=1), b.float().softmax(dim=1)
-        mean = (shares_a + shares_b) / 2
-        for n, z in enumerate(batch):
-            yield z, mean[n], shares_a[n].argmax(dim=0), shares_b[n].argmax(dim=0)
-        told(min(start + _SLICES_AT_ONCE, len(zs)))
-
-
-def _name_every_slice(view: _View, watch: Stopwatch, progress: Progress | None) -> NDArray[Any]:
+def _name_every_slice(view: View, watch: Stopwatch, progress: Progress | None) -> NDArray[Any]:
     """Let the reference alone name all slices."""
     labels, zs, decide = view.empty_labels(), range(view.image.shape[0]), decide_on(view.grid)
     with watch("reference"):
-        for z, mean, _, _ in _look(view, zs, told=_teller(progress, "reference", len(zs))):
+        for z, mean, _ in view.look(zs, told=_teller(progress, "reference", len(zs))):
             labels[z] = decide(mean).chosen
     return labels
 
 
 def _carry_guides(
-    view: _View, watch: Stopwatch, progress: Progress | None, *, selector: str | None
+    view: View, watch: Stopwatch, progress: Progress | None, *, selector: str | None
 ) -> tuple[NDArray[Any], tuple[GuideChoice, ...]]:
     """Sample, choose guides, propagate."""
     model, recipe, labels = view.model, view.model.recipe.inference, view.empty_labels()
@@ -223,10 +179,10 @@ def _carry_guides(
     decide = decide_on(view.grid)
 
     def samples() -> Iterator[Sample]:
-        for z, mean, a, b in _look(view, zs, told=_teller(progress, "reference", len(zs))):
+        for z, mean, choices in view.look(zs, told=_teller(progress, "reference", len(zs))):
             small[z] = mean.argmax(dim=0).byte().cpu().numpy()
             full[z] = decide(mean).chosen.astype(labels.dtype)
-            yield Sample(z, mean.cpu().numpy(), a.cpu().numpy(), b.cpu().numpy())
+            yield Sample(z, mean.cpu().numpy(), choices.cpu().numpy())
 
     with watch("reference"):
         spacing = (view.image.spacing_mm[0], *(model.recipe.input.spacing_mm,) * 2)
@@ -258,7 +214,7 @@ def _carry_guides(
 
 
 def _carry_slice_by_slice(
-    view: _View,
+    view: View,
     guides: Sequence[Guide],
     labels: NDArray[Any],
     watch: Stopwatch,
@@ -283,7 +239,7 @@ def _carry_slice_by_slice(
                 opinion_share=recipe.opinion_share,
             ),
             decide=decide_on(view.grid),
-            opinion=lambda z: next(_look(view, [z]))[1],
+            opinion=lambda z: next(view.look([z]))[1],
         )
         for done, answer in enumerate(walk, start=1):
             labels[answer.z] = answer.labels
@@ -291,7 +247,7 @@ def _carry_slice_by_slice(
 
 
 def _carry_organ_by_organ(
-    view: _View,
+    view: View,
     guides: Sequence[Guide],
     carrier: Carrier,
     watch: Stopwatch,
@@ -305,7 +261,7 @@ def _carry_organ_by_organ(
         zs = [z for z in range(length) if z not in drawn]
         opinions = Opinions(length, view.grid)
         with watch("reference"):
-            for z, mean, _, _ in _look(view, zs, told=_teller(progress, "reference", len(zs))):
+            for z, mean, _ in view.look(zs, told=_teller(progress, "reference", len(zs))):
                 opinions.note(z, mean)
     with watch("propagate"):
         return carry_organs(

@@ -1,7 +1,7 @@
 """Which of the sampled slices become guides, of which organs they speak, and why.
 
 Reference: Pham et al. (FLARE22) take for every class the slice with its largest area, with all
-that is on it. Here a guide carries only organs that both networks are sure of, guides are spread
+that is on it. Here a guide carries only organs that the networks are sure of, guides are spread
 over each organ's extent, and slices just beyond an organ tell where it stops.
 """
 

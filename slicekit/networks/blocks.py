@@ -70,10 +70,18 @@ class ConvNormAct(nn.Sequential):
 
 
 class UpBlock(nn.Module):
-    """Double the size, join the skip connection, convolve twice (TransUNet's decoder)."""
+    """Double the size, join the skip connection, convolve twice (TransUNet's decoder).
 
-    def __init__(self, inputs: int, skip: int, outputs: int) -> None:
+    Args:
+        inputs: Channels of the coarse map.
+        skip: Channels of the skip connection; 0 without one.
+        outputs: Channels that come out.
+        corners: Enlarge so that the corners' centres stay where they are, not their edges.
+    """
+
+    def __init__(self, inputs: int, skip: int, outputs: int, *, corners: bool = False) -> None:
         super().__init__()
+        self.corners = corners
         self.conv1 = ConvNormAct(inputs + skip, outputs)
         self.conv2 = ConvNormAct(outputs, outputs)
 
@@ -83,7 +91,7 @@ class UpBlock(nn.Module):
         skip: Tensor | None,  # (b, skip, 2 y, 2 x)
     ) -> Tensor:  # (b, outputs, 2 y, 2 x)
         """Return the finer map."""
-        fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=self.corners)
         joined = fine if skip is None else torch.cat([fine, skip], dim=1)
         result: Tensor = self.conv2(self.conv1(joined))
         return result

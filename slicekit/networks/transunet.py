@@ -2,7 +2,8 @@
 
 Chen et al. 2021, "TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation".
 The encoder of the ``paper`` preset is timm's ``vit_base_r50_s16_224``, parameter for parameter;
-its relative slice position is an extra plane before the head (Pham et al., FLARE22).
+its relative slice position is an extra plane before the head (Pham et al., FLARE22). The
+``published`` presets have its parameters and answer as the authors' own code does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d, StdConv2dSame, create_conv2d, resample_abs_pos_embed
+import torch.nn.functional as F
+from timm.layers import (
+    BatchNormAct2d,
+    GroupNormAct,
+    StdConv2d,
+    StdConv2dSame,
+    create_conv2d,
+    resample_abs_pos_embed,
+)
 from timm.models.resnetv2 import ResNetV2
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_hybrid import HybridEmbed
@@ -55,6 +64,8 @@ class TransUNetConfig:
     """
     position: bool
     """Whether the relative slice position is a plane before the head."""
+    published: bool = False
+    """Pad, pool, normalise and enlarge as the authors' code does, for weights trained with it."""
 
 
 PRESETS: dict[str, TransUNetConfig] = {
@@ -71,6 +82,12 @@ PRESETS: dict[str, TransUNetConfig] = {
         depth=12, heads=12, grid=32, bridge=512, decoder=(256, 128, 64, 16), position=True,
     ),
 }  # fmt: skip
+PRESETS |= {
+    f"published-{side}": replace(
+        PRESETS["paper"], grid=side // STRIDE, position=False, published=True
+    )
+    for side in (224, 512)
+}
 
 
 class TransUNet(nn.Module):
@@ -89,7 +106,8 @@ class TransUNet(nn.Module):
         s4, s8, _ = config.channels
         ways_in = (config.bridge, *config.decoder[:-1])
         skips = (s8, s4, config.stem, 0)
-        self.decoder = nn.ModuleList(map(UpBlock, ways_in, skips, config.decoder))
+        block = partial(UpBlock, corners=config.published)
+        self.decoder = nn.ModuleList(map(block, ways_in, skips, config.decoder))
         planes = config.decoder[-1] + int(config.position)
         self.head = nn.Conv2d(planes, classes, 3, padding=1)
 
@@ -159,6 +177,8 @@ class TransUNet(nn.Module):
         for stage in embed.backbone.stages:
             features = stage(features)
             maps.append(features)
+        if self.config.published:  # pooled without padding, the map at 1/4 is one place short
+            maps[1] = F.pad(maps[1], (0, 1, 0, 1))
         grid = embed.proj(embed.backbone.norm(maps.pop()))
         rows, columns = grid.shape[-2:]
         tokens = (grid + places).flatten(2).transpose(1, 2)
@@ -168,13 +188,21 @@ class TransUNet(nn.Module):
 
 def hybrid_encoder(config: TransUNetConfig) -> VisionTransformer:
     """Return timm's hybrid of ResNetV2 and vision transformer, without head and class token."""
-    plain = {"conv_layer": partial(create_conv2d, bias=False), "norm_layer": BatchNormAct2d}
-    standardised = {"conv_layer": partial(StdConv2dSame, eps=1e-8), "stem_type": "same"}
-    options: dict[str, Any] = standardised if config.standardised else plain
+    options: dict[str, Any] = {"conv_layer": partial(StdConv2dSame, eps=1e-8), "stem_type": "same"}
+    if config.published:
+        norm = partial(GroupNormAct, num_groups=32, eps=1e-6)
+        options = {"conv_layer": partial(StdConv2d, eps=1e-5), "norm_layer": norm}
+    elif not config.standardised:
+        options = {"conv_layer": partial(create_conv2d, bias=False), "norm_layer": BatchNormAct2d}
     backbone = ResNetV2(
         layers=list(config.layers), channels=config.channels, stem_chs=config.stem, num_classes=0,
         global_pool="", preact=False, **options,
     )  # fmt: skip
+    if config.published:
+        backbone.stem.pool = nn.MaxPool2d(3, stride=2)
+        for stage, width in zip(backbone.stages, config.channels, strict=True):
+            shortcut = stage.get_submodule("blocks.0.downsample")
+            shortcut.norm = GroupNormAct(width, num_groups=width, apply_act=False)
     side = config.grid * STRIDE
     embed = partial(HybridEmbed, backbone=backbone)
     return VisionTransformer(
@@ -188,8 +216,9 @@ def transunet(preset: str, *, classes: int, position: bool | None = None) -> Tra
     """Build a TransUNet with random weights.
 
     Args:
-        preset: ``"tiny"`` (tests), ``"small"`` (CPU) or ``"paper"`` (105,913,836 parameters
-            at 14 classes).
+        preset: ``"tiny"`` (tests), ``"small"`` (CPU), ``"paper"`` (105,913,836 parameters
+            at 14 classes), or ``"published-224"`` and ``"published-512"`` for weights that the
+            authors' own code made.
         classes: Channels that come out, background included.
         position: Give the head the relative slice position; ``None`` does as the preset says.
 

@@ -7,17 +7,22 @@ file alone is enough to predict. Unknown and misspelt keys are refused with a su
 
 from __future__ import annotations
 
+from slicekit.recipes.differences import differences
 from slicekit.recipes.reading import parse_recipe, read_recipe, recipe_from_json
 from slicekit.recipes.tables import (
-    ClipRecipe,
-    CpsRecipe,
     InferenceRecipe,
     InputRecipe,
     NetworkRecipe,
     Recipe,
+    WeightsRecipe,
+)
+from slicekit.recipes.training_tables import (
+    ClipRecipe,
+    CpsRecipe,
+    RampRecipe,
+    TeacherRecipe,
     TrackRecipe,
     TrainingRecipe,
-    WeightsRecipe,
 )
 
 __all__ = [
@@ -26,10 +31,13 @@ __all__ = [
     "InferenceRecipe",
     "InputRecipe",
     "NetworkRecipe",
+    "RampRecipe",
     "Recipe",
+    "TeacherRecipe",
     "TrackRecipe",
     "TrainingRecipe",
     "WeightsRecipe",
+    "differences",
     "parse_recipe",
     "read_recipe",
     "recipe_from_json",

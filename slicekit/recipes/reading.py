@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from slicekit.checks import suggest
 from slicekit.errors import RecipeError
-from slicekit.recipes.tables import Recipe, Section
+from slicekit.recipes.section import Section
+from slicekit.recipes.tables import Recipe
 
 
 def parse_recipe(values: Mapping[str, Any], *, source: str) -> Recipe:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from slicekit.errors import DataWarning, LabelError, ReadError, ShapeError
 from slicekit.inference.model import DEFAULT_PROPAGATOR, Carrier, load_propagator
 from slicekit.inference.organ_track import Provenance
-from slicekit.inference.pipeline import Stopwatch
 from slicekit.inference.session import Axis, Progress, Session
+from slicekit.inference.stopwatch import Stopwatch
 from slicekit.inference.suggest import Suggestion
 from slicekit.io import (
     FolderSource,

@@ -14,10 +14,10 @@ from slicekit.inference.model import Model
 from slicekit.inference.pipeline import (
     Progress,
     Segmentation,
-    Stopwatch,
     expect_known,
     segment_volume,
 )
+from slicekit.inference.stopwatch import Stopwatch
 from slicekit.io import (
     expect_labels_name,
     expect_writable,

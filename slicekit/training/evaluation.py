@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from slicekit.data.slices import CachedScan, unit_slices
 from slicekit.labels import IGNORE_ID
-from slicekit.networks import STCN, Pair, pad_to_multiple
+from slicekit.networks import STCN, Committee, pad_to_multiple
 from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
 from slicekit.training.propagator import carry
@@ -65,10 +65,15 @@ def windows_of(slices: NDArray[np.int16], recipe: Recipe) -> Tensor:
     return torch.from_numpy(channels)
 
 
-def score_pair(
-    pair: Pair, scans: Sequence[CachedScan], *, recipe: Recipe, runtime: Runtime, every: int = 3
+def score_reference(
+    network: Committee,
+    scans: Sequence[CachedScan],
+    *,
+    recipe: Recipe,
+    runtime: Runtime,
+    every: int = 3,
 ) -> dict[str, float]:
-    """Score the mean of two networks on every ``every``-th slice of labelled scans."""
+    """Score the mean of a reference's networks on every ``every``-th slice of labelled scans."""
     overlaps = []
     for scan in scans:
         overlap = Overlap()
@@ -77,8 +82,8 @@ def score_pair(
             where = chosen[start : start + _BATCH]
             position = torch.tensor(where / max(1, len(scan.slices) - 1), dtype=torch.float32)
             slices = runtime.put(windows_of(scan.slices[where], recipe))
-            a, b = pair(slices, position.to(runtime.device))
-            shares = a.float().softmax(dim=1) + b.float().softmax(dim=1)
+            said = network(slices, position.to(runtime.device))
+            shares = torch.stack([logits.float().softmax(dim=1) for logits in said]).sum(dim=0)
             if scan.labels is not None:
                 overlap.add(scan.labels[where], shares.argmax(dim=1).byte().cpu().numpy())
         overlaps.append(overlap)

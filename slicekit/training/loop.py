@@ -46,13 +46,20 @@ class StepResult:
     """A scalar with gradient."""
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     """Detached scalars for the log."""
+    counts: Mapping[str, Tensor] = field(default_factory=dict)
+    """Pixels of every class in the labels of the step, by where the labels came from."""
 
 
 class Method(Protocol):
     """One step of training: a loss from a network and a batch."""
 
-    def __call__(self, network: Any, batch: Any, *, progress: float) -> StepResult:
-        """Return the loss; ``progress`` is the share of all steps done."""
+    def __call__(
+        self, network: Any, batch: Any, *, progress: float, average: nn.Module
+    ) -> StepResult:
+        """Return the loss; ``progress`` is the share of all steps done.
+
+        ``average`` is the running average of the network, in eval mode.
+        """
 
 
 Batches = Callable[[int], Any]
@@ -128,10 +135,13 @@ def fit(
                 pace = (time.monotonic() - started) / (done - first)
                 journal.write(done, parts, left_s=pace * (training.steps - done), pace_s=pace)
             last = done == training.steps
-            if evaluate is not None and (last or done % training.evaluate_every == 0):
-                with torch.inference_mode(), runtime.autocast():
-                    scores = evaluate(average)
-                journal.write(done, scores, title="evaluation")
+            if last or done % training.evaluate_every == 0:
+                if evaluate is not None:
+                    with torch.inference_mode(), runtime.autocast():
+                        scores = evaluate(average)
+                    journal.write(done, scores, title="evaluation")
+                if shares := state.census.close(recipe.labels):
+                    journal.write(done, shares, title="classes")
             if last or stop.caught or done % training.checkpoint_every == 0:
                 write_state(
                     out / STATE, state, step=done, scores=scores, recipe=recipe, runtime=runtime
@@ -144,14 +154,17 @@ def fit(
 def _step(
     state: RunState, method: Method, batch: Any, step: int, *, recipe: Recipe, runtime: Runtime
 ) -> dict[str, float]:
-    """Take one step: loss, gradient, clipping, weights, average."""
+    """Take one step: loss, gradient, clipping, weights, average; return what goes to the log."""
     training = recipe.training
     torch.manual_seed(training.seed * 1_000_003 + step)
     rate = learning_rate(step, training)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     with runtime.autocast():
-        result = method(state.network, _put(batch, runtime), progress=step / training.steps)
+        result = method(
+            state.network, _put(batch, runtime), progress=step / training.steps,
+            average=state.average,
+        )  # fmt: skip
     state.optimiser.zero_grad(set_to_none=True)
     result.loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), training.clip_norm)
@@ -162,6 +175,7 @@ def _step(
         )
     state.optimiser.step()
     follow(state.average, state.network, decay=min(training.ema, (1 + step) / (10 + step)))
+    state.census.add(result.counts)
     parts = {name: float(value) for name, value in result.parts.items()}
     return {"loss": float(result.loss.detach()), **parts, "norm": float(norm), "rate": rate}
 

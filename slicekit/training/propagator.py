@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slicekit.data.clips import draw_clip
@@ -36,7 +36,7 @@ class ClipBatch:
 
 
 def propagation_step(
-    network: STCN, batch: ClipBatch, *, progress: float, clips: ClipRecipe
+    network: STCN, batch: ClipBatch, *, progress: float, average: nn.Module, clips: ClipRecipe
 ) -> StepResult:
     """Predict slice 2 from slice 1, and slice 3 from slice 1 and the predicted slice 2."""
     start, end, final = clips.hardest

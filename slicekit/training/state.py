@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from slicekit.checkpoint import fill, retrieve, store
 from slicekit.errors import CheckpointError, DataWarning, RecipeError
 from slicekit.recipes import Recipe, recipe_from_json
 from slicekit.runtime import Runtime
+from slicekit.training.census import Census
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class RunState:
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
+    census: Census = field(default_factory=Census)
 
 
 def write_state(
@@ -62,6 +64,7 @@ def write_state(
     facts = {
         "step": step,
         "scores": scores,
+        "census": state.census.counts,
         "threads": runtime.threads,
         "precision": runtime.precision,
         "torch": torch.__version__,
@@ -117,6 +120,7 @@ def read_state(
         for name, value in moments.items():
             if value.shape == parameter.shape:  # the file forgets the memory order
                 moments[name] = torch.empty_like(parameter).copy_(value)
+    state.census.restore(facts.get("census", {}))
     log.info("going on from step %d of %s", facts["step"], path)
     return int(facts["step"]), dict(facts["scores"])
 

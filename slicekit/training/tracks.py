@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slicekit.data.slices import CachedScan
 from slicekit.data.tracks import Tracks
@@ -38,7 +38,7 @@ class TrackBatch:
 
 
 def track_step(
-    network: STCN, batch: TrackBatch, *, progress: float, clips: ClipRecipe
+    network: STCN, batch: TrackBatch, *, progress: float, average: nn.Module, clips: ClipRecipe
 ) -> StepResult:
     """Follow the organ slice by slice; every answer is the next slice's neighbour."""
     start, end, final = clips.hardest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from slicekit.data.augment import STRONG, WEAK, Draw, Strength
+from slicekit.data.augment import STRONG, TINTED, WEAK, Draw, Strength
 from slicekit.errors import ShapeError
 from slicekit.labels import IGNORE_ID
 
@@ -28,7 +28,7 @@ def draws(strength, count=12, seed=0):
     return [Draw.draw(rng, strength) for _ in range(count)]
 
 
-@pytest.mark.parametrize("strength", [STRONG, WEAK])
+@pytest.mark.parametrize("strength", [STRONG, WEAK, TINTED])
 def test_the_same_draw_gives_the_same_pixels(slices, strength):
     for draw in draws(strength):
         images, masks = draw.apply(*slices)
@@ -88,6 +88,16 @@ def test_no_strength_changes_nothing(slices):
     images, masks = draw.apply(*slices)
     np.testing.assert_allclose(images, slices[0], atol=1e-6)
     np.testing.assert_array_equal(masks, slices[1])
+
+
+def test_tints_move_nothing(slices):
+    masks = slices[1]
+    changed = 0
+    for draw in draws(TINTED, count=20):
+        images, moved = draw.apply(slices[0], masks)
+        assert np.array_equal(moved, masks)
+        changed += not np.allclose(images, slices[0], atol=0.02)
+    assert changed > 15
 
 
 def test_what_comes_in_from_outside_is_unknown(slices):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -128,6 +129,31 @@ def case(tmp_path, phantoms):
     return write
 
 
+def test_what_was_annotated_of_a_case_goes_with_its_scan(case, phantoms, make_recipe, tmp_path):
+    recipe, whole = make_recipe(), case()
+    labels = phantoms[0].labels
+    few = recipe.labels.names[:2]
+    only = labels.with_array(np.where(labels.array <= 2, labels.array, 0))
+    given = replace(
+        case("b", labels=only), labels_present=frozenset(few), annotated_slices=tuple(range(4, 12))
+    )
+    with pytest.warns(DataWarning, match="on slices that annotations.json does not call annotated"):
+        scan = read_case(given, labels=recipe.labels, recipe=recipe.input)
+    assert scan.known_ids == {1, 2}
+    assert scan.annotated.tolist() == list(range(4, 12))
+    assert (scan.labels[:4] == IGNORE_ID).all()
+    assert scan.known_classes(14).tolist() == [True] * 3 + [False] * 11
+    (mapped,) = cache_scans(loaders([scan]), budget_bytes=0, folder=tmp_path / "cache")
+    assert (mapped.known_ids, mapped.digest) == (scan.known_ids, scan.digest)
+    assert mapped.annotated.tolist() == scan.annotated.tolist()
+    every = read_case(whole, labels=recipe.labels, recipe=recipe.input)
+    assert every.known_ids is None
+    assert every.known_classes(14).all()
+    assert every.digest == scan.digest != ""
+    bare = read_case(replace(whole, labels=None), labels=recipe.labels, recipe=recipe.input)
+    assert bare.known_classes(14).tolist() == [True] + [False] * 13
+
+
 def test_a_case_is_read_as_it_was_written(case, phantoms, make_recipe):
     recipe = make_recipe()
     scan = read_case(case(), labels=recipe.labels, recipe=recipe.input)
@@ -200,6 +226,23 @@ def test_without_organs_every_slice_counts_the_same():
     rng = np.random.default_rng(0)
     drawn = [draw_slice(pair, rng)[0].name for _ in range(400)]
     assert drawn.count("a") / 400 == pytest.approx(0.75, abs=0.08)
+
+
+def test_no_slice_that_nobody_annotated_is_drawn_as_a_labelled_one():
+    empty, labels = np.zeros((30, 2, 2), np.int16), np.full((30, 2, 2), IGNORE_ID, np.uint8)
+    labels[[3, 9, 12]] = 0
+    labels[9, 0, 0] = 1
+    partly = CachedScan("a", empty, labels, 1.0)
+    blind = CachedScan("b", empty, np.full_like(labels, IGNORE_ID), 1.0)
+    assert partly.annotated.tolist() == [3, 9, 12]
+    for share in (0.0, 0.5, 1.0):
+        rng = np.random.default_rng(0)
+        drawn = [draw_slice([partly, blind], rng, balanced_share=share) for _ in range(100)]
+        assert {(scan.name, z) for scan, z in drawn} == {
+            ("a", z) for z in ((9,) if share == 1 else (3, 9, 12))
+        }
+    with pytest.raises(DatasetError, match="no slice of 1 scans is annotated"):
+        draw_slice([blind], np.random.default_rng(0))
 
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))

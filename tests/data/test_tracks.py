@@ -288,3 +288,17 @@ def test_most_spoilt_masks_still_show_where_the_organ_is_and_few_are_perfect():
     assert np.median(dice) > 0.85
     assert min(dice) < 0.95
     assert np.mean(np.array(dice) == 1) < 0.3
+
+
+def test_a_slice_nobody_annotated_is_no_empty_slice():
+    """The organ is on every slice, so whatever is empty is unknown."""
+    whole = scan_of()
+    labels = whole.labels.copy()
+    labels[np.arange(len(labels)) % 3 > 0] = IGNORE_ID
+    tracks = draw([replace(whole, labels=labels)], recipe(ending_share=0.5, ghost_share=0.0))
+    unknown = [bool((track.neighbour == UNKNOWN).all()) for track in tracks]
+    assert {True, False} == set(unknown)
+    for track, blind in zip(tracks, unknown, strict=True):
+        assert all(guide.any() for guide in track.guides)
+        assert blind or track.neighbour.any()
+        assert (track.truth == 1).any()

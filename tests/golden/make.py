@@ -8,14 +8,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slicekit.networks import BUILDERS, STCN, build, dense_read
+from slicekit.networks import BUILDERS, STCN, DynUNet, build, dense_read
 
 FOLDER = Path(__file__).resolve().parent
 SEED = 22
 
 
 def run_network(network: nn.Module, slices: Tensor) -> Tensor:
-    """Return logits ``(b, c, y, x)``; STCN carries two boxes from the slices to their mirror."""
+    """Return logits ``(b, c, y, x)``; STCN carries two boxes from the slices to their mirror.
+
+    To a volumetric network the channels are four slices of a solid.
+    """
+    if isinstance(network, DynUNet):
+        solid = torch.cat([slices, slices[:, :1]], dim=1)[:, None]
+        return network(solid).flatten(1, 2)
     if not isinstance(network, STCN):
         logits: Tensor = network(slices)
         return logits

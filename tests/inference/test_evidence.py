@@ -19,7 +19,7 @@ def sample(z, *, liver, size=(10, 20), p=0.8, liver_b=None):
     if liver_b is not None:
         other[:] = 0
         other[liver_b[0] : liver_b[1]] = 1
-    return Sample(z, probabilities, chosen, other)
+    return Sample(z, probabilities, np.stack([chosen, other]))
 
 
 def test_area_confidence_agreement_and_share_are_what_was_drawn():
@@ -57,6 +57,30 @@ def test_a_slice_is_surely_empty_when_neither_network_sees_the_organ_nor_deems_i
     evidence = summarise(samples, labels=LABELS, spacing_mm=SPACING)
     assert evidence.surely_empty[:, 0].tolist() == [False, True, False, False]
     assert evidence.surely_empty[:, 1].all()
+
+
+def test_three_networks_agree_as_much_as_every_two_of_them_do_on_average():
+    made = sample(0, liver=(0, 4), liver_b=(2, 6))
+    first, second = made.choices
+    third = np.zeros_like(first)
+    third[3:4] = 1
+    # Dice of rows 0-3 and 2-5, of rows 0-3 and 3, of rows 2-5 and 3
+    wanted = (0.5 + 0.4 + 0.4) / 3
+    made = made._replace(choices=np.stack([first, second, third]))
+    evidence = summarise([made], labels=LABELS, spacing_mm=SPACING)
+    np.testing.assert_allclose(evidence.agreement, [[wanted, 1]])
+    assert evidence.possible_px.tolist() == [[120, 0]]
+
+
+def test_a_network_agrees_with_itself():
+    made = sample(0, liver=(0, 4))
+    evidence = summarise(
+        [made._replace(choices=made.choices[:1])], labels=LABELS, spacing_mm=SPACING
+    )
+    assert evidence.agreement.tolist() == [[1, 1]]
+    assert evidence.possible_px.tolist() == [[80, 0]]
+    with pytest.raises(ShapeError, match=r"one network or more, got \(0, 10, 20\)"):
+        summarise([made._replace(choices=made.choices[:0])], labels=LABELS, spacing_mm=SPACING)
 
 
 def test_only_one_slice_lies_in_memory():

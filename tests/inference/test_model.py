@@ -6,19 +6,28 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from slicekit.checkpoint import load_weights
+from slicekit.checkpoint import load_weights, save_weights
 from slicekit.errors import CheckpointError, RecipeError
 from slicekit.inference import model as module
-from slicekit.inference.model import Model, build_network, load_model
-from slicekit.networks import STCN, Pair
+from slicekit.inference.model import (
+    Model,
+    build_network,
+    find_weights,
+    load_model,
+    load_propagator,
+)
+from slicekit.networks import STCN, Committee, DynUNet
+from slicekit.recipes import read_recipe
 from slicekit.runtime import Runtime
 
 REFERENCE, PROPAGATOR = "trial_reference", "trial_propagator"
+VOLUMETRIC = "trial_volumetric"
 
 
 @pytest.fixture
@@ -53,7 +62,7 @@ def test_name_recipe_and_weights_mean_the_same_model(
     if not ending:
         bundle(folder, monkeypatch)
     model = load_model(folder / f"{REFERENCE}{ending}" if ending else REFERENCE, runtime)
-    assert isinstance(model.reference, Pair)
+    assert isinstance(model.reference, Committee)
     assert isinstance(model.propagator, STCN)
     assert (model.recipe.name, model.propagator_recipe.name) == (REFERENCE, PROPAGATOR)
     assert model.sha256 == digests(folder)
@@ -85,6 +94,55 @@ def test_unknown_name_suggests_the_likely_one(
     bundle(folder, monkeypatch)
     with pytest.raises(RecipeError, match=r"'trial_refrence'; did you mean 'trial_reference'\?"):
         load_model("trial_refrence", runtime)
+
+
+def test_a_reference_may_be_of_one_network_or_three_also_of_others(
+    folder: Path, runtime: Runtime
+) -> None:
+    others = "{kind='smp', architecture='FPN', encoder='tu-test_resnet'}"
+    ours = "{kind='attention-unet', preset='tiny'}"
+    for count, entries in ((1, others), (3, f"{others}, {ours}, {ours}")):
+        changes = [f"networks=[{entries}]", "training.method=side-by-side"]
+        recipe = read_recipe(folder / f"{REFERENCE}.toml", changes=changes)
+        weights = folder / f"of_{count}.safetensors"
+        save_weights(weights, build_network(recipe).state_dict(), recipe, card={})
+        model = load_model(weights, runtime, propagator=False)
+        assert model.recipe.networks[0].encoder == "tu-test_resnet"
+        with torch.inference_mode():
+            said = model.reference(torch.rand(1, 3, 40, 56), None)
+        assert [tuple(logits.shape) for logits in said] == [(1, 4, 40, 56)] * count
+
+
+def test_a_volumetric_model_is_its_network_and_left_to_torch(
+    folder: Path, runtime: Runtime
+) -> None:
+    fast = replace(runtime, backend="openvino")
+    for propagator in (True, False):
+        model = load_model(folder / f"{VOLUMETRIC}.toml", fast, propagator=propagator)
+        assert isinstance(model.reference, DynUNet)
+        assert not model.reference.training
+        assert (model.propagator, model.propagator_recipe, model.carrier) == (None, None, None)
+        assert model.runtime == runtime
+        assert model.sha256.keys() == {VOLUMETRIC}
+    with pytest.raises(RecipeError, match=r"names every voxel by itself; leave the .*trial_propag"):
+        load_model(folder / f"{VOLUMETRIC}.toml", fast, propagator=folder / f"{PROPAGATOR}.toml")
+
+
+def test_a_patch_that_the_network_cannot_halve_is_refused(folder: Path, runtime: Runtime) -> None:
+    recipe = change(folder / f"{VOLUMETRIC}.toml", "[16, 16, 16]", "[16, 18, 16]")
+    with pytest.raises(RecipeError, match=r"patch of dynunet's preset 'tiny' must be multiples"):
+        load_model(recipe, runtime)
+
+
+def test_a_bundled_recipe_without_weights_says_to_train_it_first(runtime: Runtime) -> None:
+    name = "ct_abdomen_volumetric"
+    path, recipe = find_weights(name)
+    assert recipe is not None
+    assert (recipe.weights, recipe.role, path.is_file()) == (None, "volumetric", False)
+    with pytest.raises(CheckpointError, match=rf"train them first, with .* models/{name}\.toml"):
+        load_model(name, runtime)
+    with pytest.raises(RecipeError, match="is a volumetric, wanted a propagator"):
+        load_propagator(name, runtime)
 
 
 def test_missing_weights_say_where_and_what_to_do(folder: Path, runtime: Runtime) -> None:
@@ -171,9 +229,6 @@ def test_missing_propagator_is_asked_for(folder: Path, runtime: Runtime) -> None
 def test_propagator_that_sees_slices_differently_is_refused(
     trial_models: Path, folder: Path, runtime: Runtime
 ) -> None:
-    from slicekit.checkpoint import save_weights
-    from slicekit.recipes import read_recipe
-
     other = read_recipe(trial_models / f"{PROPAGATOR}.toml", changes=["input.spacing_mm=2.5"])
     network = build_network(other)
     save_weights(folder / f"{PROPAGATOR}.safetensors", network.state_dict(), other, card={})

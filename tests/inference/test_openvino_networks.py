@@ -5,22 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from textbook_transunet import TRIAL
 from torch import nn
 
 from slicekit.data.phantom import make_phantom
 from slicekit.errors import DeviceError, ShapeError
 from slicekit.inference.cache import Cache
 from slicekit.inference.model import load_model
-from slicekit.inference.openvino_networks import Compiler, OpenVinoPair, OpenVinoSTCN
+from slicekit.inference.openvino_networks import Compiler, OpenVinoCommittee, OpenVinoSTCN
 from slicekit.inference.pipeline import segment
 from slicekit.metrics import dice
-from slicekit.networks import build
-from slicekit.networks.pair import Pair
+from slicekit.networks import Committee, SmpNetwork, TransUNet, build
 from slicekit.networks.stcn import STCN, Features
 from slicekit.runtime import Runtime, cpu_has_bf16, openvino_is_installed
 from slicekit.volume import Volume
@@ -128,20 +129,57 @@ def test_what_torchs_network_refuses_is_refused(networks) -> None:
 
 
 @pytest.mark.parametrize("bf16", PRECISIONS)
-@pytest.mark.parametrize("preset", ["tiny", "position"])
+@pytest.mark.parametrize("preset", ["tiny", "position", "published"])
 @torch.inference_mode()
 def test_references_agree_at_any_size(kept: Cache, preset: str, bf16: bool) -> None:
     torch.manual_seed(0)
-    options = {"position": True} if preset == "position" else {}
-    pair = Pair(
-        build("transunet", "tiny", classes=5, **options), build("deeplabv3plus", "tiny", classes=5)
+    if preset == "published":
+        first: nn.Module = TransUNet(replace(TRIAL, position=False, published=True), classes=5)
+    else:
+        first = build("transunet", "tiny", classes=5, position=preset == "position")
+    committee = Committee(
+        first,
+        build("deeplabv3plus", "tiny", classes=5),
+        build("attention-unet", "tiny", classes=5),
     ).eval()
-    mine = OpenVinoPair(pair, Compiler(using(bf16=bf16), kept, preset))
+    mine = OpenVinoCommittee(committee, Compiler(using(bf16=bf16), kept, preset))
     for b, size in enumerate([(1, 1), (33, 70), (64, 64)], start=1):
         slices, position = torch.rand(b, 3, *size), torch.rand(b)
-        for wanted, got in zip(pair(slices, position), mine(slices, position), strict=True):
+        for wanted, got in zip(committee(slices, position), mine(slices, position), strict=True):
             assert got.dtype == torch.float32
             assert close(got, wanted, bf16=bf16)
+
+
+@pytest.mark.parametrize("bf16", PRECISIONS)
+@torch.inference_mode()
+def test_networks_of_others_agree_or_are_left_to_torch(kept: Cache, bf16: bool) -> None:
+    torch.manual_seed(0)
+    names = ("FPN", "PAN", "PSPNet")
+    committee = Committee(
+        *(build("smp", classes=5, architecture=name, encoder="tu-test_resnet") for name in names)
+    ).eval()
+    mine = OpenVinoCommittee(committee, Compiler(using(bf16=bf16), kept, "others"))
+    assert [member in committee.members for member in mine.members] == [False, False, True]
+    for b, size in enumerate([(1, 1), (150, 70)], start=1):
+        slices = torch.rand(b, 3, *size)
+        for wanted, got in zip(committee(slices), mine(slices), strict=True):
+            assert close(got, wanted, bf16=bf16)
+
+
+def test_a_network_bound_to_the_size_it_was_traced_with_is_left_to_torch(
+    kept: Cache, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bound(nn.Module):
+        """Says how large its first slice was, ever after."""
+
+        def forward(self, slices):
+            rows = torch.arange(slices.shape[-1] + 0.0) + float(slices.shape[-2])
+            return slices[:, :2] * rows
+
+    network = SmpNetwork(Bound(), classes=2, multiple=16, least=32).eval()
+    mine = OpenVinoCommittee(Committee(network), Compiler(using(bf16=False), kept, "bound"))
+    assert mine.members == [network]
+    assert "torch runs the Bound: OpenVINO" in caplog.text
 
 
 def test_converting_leaves_the_network_in_its_mode(tmp_path: Path) -> None:

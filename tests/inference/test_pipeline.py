@@ -22,7 +22,6 @@ from slicekit.inference.model import Model, build_network, load_model
 from slicekit.inference.pipeline import sample_slices, segment, segment_volume
 from slicekit.io import write_volume
 from slicekit.metrics import dice
-from slicekit.networks import PairLogits
 from slicekit.runtime import Runtime
 from slicekit.volume import Volume
 
@@ -34,6 +33,8 @@ AFFINE = np.array([[0, 0, -6.0, 50], [0, -6.0, 0, 60], [5.0, 0, 0, -70], [0, 0, 
 class BrightOrgans:
     """A reference whose answer can be said beforehand: by the HU of a pixel."""
 
+    count = 2
+
     def __call__(self, slices, position):
         hu = slices[:, 0] * 400 - 125
         assert position.shape == (len(slices),)
@@ -41,7 +42,7 @@ class BrightOrgans:
         liver = torch.where(hu > 200, 9.0, -9.0)
         spleen = torch.where((hu > 120) & (hu <= 200), 9.0, -9.0)
         logits = torch.stack([nothing, liver, spleen, nothing - 9], dim=1)
-        return PairLogits(logits, logits)
+        return (logits,) * self.count
 
 
 class NeverRun:
@@ -100,6 +101,12 @@ def test_guides_are_carried_to_every_slice(clear: Model, paper) -> None:
     assert {number for guide in done.guides for number in guide.organs} == {LIVER, SPLEEN}
     assert all("sure of" in guide.reason or "beyond" in guide.reason for guide in done.guides)
     assert paper.looks > 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_reference_may_be_of_one_or_three_networks(clear: Model, count: int) -> None:
+    clear.reference.count = count
+    np.testing.assert_array_equal(segment(boxes(), clear).array, truth(boxes()))
 
 
 def test_result_lies_on_the_scans_grid(clear: Model) -> None:
@@ -261,9 +268,9 @@ def test_probabilities_of_all_organs_are_never_held_for_all_slices(
     recipe, carrier = make_recipe("reference"), make_recipe("propagator")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        pair, stcn = (build_network(one).eval() for one in (recipe, carrier))
+        committee, stcn = (build_network(one).eval() for one in (recipe, carrier))
     kept = (stcn, carrier) if propagation else (None, None)
-    model = Model(recipe, pair, *kept, {}, runtime)
+    model = Model(recipe, committee, *kept, {}, runtime)
     count = TensorBytes()
     tracemalloc.start()
     try:

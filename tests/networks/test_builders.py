@@ -29,7 +29,7 @@ def test_a_segmentation_needs_two_classes(classes: int | None) -> None:
         build("transunet", "tiny", classes=classes)
 
 
-@pytest.mark.parametrize("kind", ["deeplabv3plus", "stcn"])
+@pytest.mark.parametrize("kind", ["attention-unet", "deeplabv3plus", "dynunet", "stcn"])
 def test_a_position_is_refused_where_nothing_reads_it(kind: str) -> None:
     with pytest.raises(RecipeError, match="no slice position"):
         build(kind, "tiny", classes=3, position=True)

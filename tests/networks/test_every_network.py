@@ -11,17 +11,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slicekit.networks import STCN, Pair, build, dense_read, pad_to_multiple
+from slicekit.networks import STCN, Committee, build, dense_read, pad_to_multiple
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-KINDS = ["transunet", "transunet+position", "deeplabv3plus", "stcn", "pair"]
+KINDS = [
+    "transunet", "transunet+position", "deeplabv3plus", "attention-unet", "smp", "stcn",
+    "committee",
+]  # fmt: skip
 CLASSES = 4
 
 
 def make(kind: str) -> nn.Module:
     torch.manual_seed(0)
-    if kind == "pair":
-        return Pair(make("transunet"), make("deeplabv3plus")).eval()
+    if kind == "committee":
+        return Committee(make("transunet"), make("deeplabv3plus")).eval()
+    if kind == "smp":
+        names = {"architecture": "FPN", "encoder": "tu-test_resnet"}
+        return build("smp", classes=CLASSES, **names).eval()
     name, *option = kind.split("+")
     return build(name, "tiny", classes=CLASSES, position=True if option else None).eval()
 
@@ -45,7 +51,9 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
 
 
 def channels(network: nn.Module) -> int:
-    return 2 if isinstance(network, STCN) else 2 * CLASSES if isinstance(network, Pair) else CLASSES
+    if isinstance(network, Committee):
+        return CLASSES * len(network.members)
+    return 2 if isinstance(network, STCN) else CLASSES
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 1), (16, 16), (33, 47), (50, 97), (7, 130)])
@@ -87,7 +95,7 @@ def test_one_seed_gives_one_answer(network: nn.Module, request: pytest.FixtureRe
         torch.testing.assert_close(run(network, slices), run(twin, slices), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "pair"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "committee"])
 def test_training_takes_a_batch_of_one(kind: str) -> None:
     network = make(kind).train()
     logits = run(network, torch.rand(1, 3, 24, 32))
@@ -112,7 +120,9 @@ def test_bfloat16_stays_near_float32(network: nn.Module) -> None:
     assert (exact - rough.float()).abs().mean() < 0.1 * exact.std() + 0.02
 
 
-@pytest.mark.parametrize("kind", ["deeplabv3plus", "stcn", "transunet"])
+@pytest.mark.parametrize(
+    "kind", ["attention-unet", "deeplabv3plus", "dynunet", "stcn", "transunet"]
+)
 def test_golden_logits(kind: str) -> None:
     compute: Callable[[str], list[float]] = runpy.run_path(str(GOLDEN / "make.py"))["golden_logits"]
     wanted = json.loads((GOLDEN / f"{kind}.json").read_text(encoding="utf-8"))["logits"]

@@ -74,6 +74,24 @@ def test_labels_sidecar_statistics_and_picture_are_written(
         assert min(picture.size) > 200
 
 
+def test_a_volumetric_model_leaves_the_same_files_and_no_guides(
+    trial_models: Path, scan: Path, tmp_path: Path
+) -> None:
+    runtime = Runtime(torch.device("cpu"), bf16=False, threads=1)
+    solid = load_model(trial_models / "trial_volumetric.toml", runtime)
+    files = segment_file(scan, tmp_path / "x.nii.gz", solid, options=SegmentOptions(preview=True))
+    side = json.loads(files.sidecar.read_text())
+    assert (side["model"], side["propagator"], side["guides"]) == ("trial_volumetric", None, [])
+    assert side["seconds"].keys() == {"read", "prepare", "reference", "write", "report"}
+    assert side["weights_sha256"] == solid.sha256
+    labels = read_labels(files.labels, like=read_volume(scan))
+    measured = json.loads(files.statistics.read_text())["organs"]
+    assert measured == statistics(labels, solid.recipe.labels, image=read_volume(scan))
+    assert any(organ["voxels"] for organ in measured.values())
+    with Image.open(files.preview) as picture:
+        assert min(picture.size) > 200
+
+
 def test_statistics_are_those_of_the_labels(model: Model, scan: Path, tmp_path: Path) -> None:
     files = segment_file(scan, tmp_path / "x.nii", model)
     image = read_volume(scan)

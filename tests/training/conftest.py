@@ -7,11 +7,49 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from slicekit.data.phantom import PHANTOM_LABELS
 from slicekit.data.slices import CachedScan, cache_scan
 from slicekit.io import write_labels, write_volume
+from slicekit.labels import IGNORE_ID
+from slicekit.networks import Committee
 from slicekit.runtime import Runtime
+from slicekit.training.two_stream import TwoStream
+
+
+class Pixels(nn.Module):
+    """Names every pixel by itself: four classes."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer = nn.Conv2d(3, 4, 1)
+
+    def forward(self, slices, position=None):
+        return 5 * self.layer(slices)
+
+
+@pytest.fixture
+def committee():
+    """Make a committee of networks that name every pixel by itself, one a seed."""
+    return lambda *seeds: Committee(*map(Pixels, seeds))
+
+
+@pytest.fixture
+def batch():
+    """Two labelled slices and one unlabelled; all that is on them was looked for."""
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (2, 6, 7), generator=random)
+    labels[0, :2] = IGNORE_ID
+    return TwoStream(
+        slices=torch.rand(3, 3, 6, 7, generator=random),
+        position=torch.zeros(3),
+        labels=labels,
+        known=torch.ones(2, 4, dtype=torch.bool),
+        outside=torch.zeros(1, 6, 7, dtype=torch.bool),
+        strong=torch.zeros(0, 3, 6, 7),
+    )
 
 
 @pytest.fixture

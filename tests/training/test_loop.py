@@ -28,7 +28,7 @@ def batches(step):
     return Points(torch.rand(8, 2, generator=torch.Generator().manual_seed(step)))
 
 
-def to_zero(network, batch, *, progress):
+def to_zero(network, batch, *, progress, average):
     """Drives a network's answers to zero; dropout needs the step's own randomness."""
     answers = nn.functional.dropout(network(batch.places), 0.3)
     return StepResult(answers.square().mean(), {"progress": torch.tensor(progress)})
@@ -124,6 +124,37 @@ def test_a_finished_run_is_not_trained_again(run, tmp_path):
     assert (tmp_path / "run" / "log.jsonl").read_text() == log
 
 
+def test_pixels_of_every_class_are_logged_with_a_score_or_without(run, tmp_path):
+    def counted(network, batch, *, progress, average):
+        count = torch.zeros(14, dtype=torch.int64)
+        count[[0, 6]] = torch.tensor([3, 1])
+        result = to_zero(network, batch, progress=progress, average=average)
+        return StepResult(result.loss, counts={"labelled": count, "pseudo": 2 * count})
+
+    for out, evaluate in (("with", lambda _: {"dsc": 0.5}), ("without", None)):
+        run(method=counted, out=out, evaluate=evaluate)
+        shares = lines(tmp_path / out, "classes")
+        assert [line["step"] for line in shares] == [4, 6]
+        assert all(line["labelled liver"] == line["pseudo liver"] == 0.25 for line in shares)
+        assert all(line["pseudo spleen"] == 0 for line in shares)
+    run(out="none", evaluate=lambda _: {"dsc": 0.5})
+    assert lines(tmp_path / "none", "classes") == []
+
+
+def test_a_method_is_given_the_average_as_it_is_before_its_step(run):
+    seen = []
+
+    def look(network, batch, *, progress, average):
+        assert not average.training
+        assert network.training
+        pairs = zip(network.parameters(), average.parameters(), strict=True)
+        seen.append(all(torch.equal(one, other) for one, other in pairs))
+        return to_zero(network, batch, progress=progress, average=average)
+
+    run(method=look, steps=3)
+    assert seen == [True, False, False]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_state_of_that_very_step(run, tmp_path, number):
     def stop(done, _steps):
@@ -147,7 +178,7 @@ def test_a_signal_in_the_last_step_finds_the_run_done(run):
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_last_state(run, tmp_path):
-    def diverge(network, batch, *, progress):
+    def diverge(network, batch, *, progress, average):
         scale = float("inf") if progress > 0.6 else 1.0
         return StepResult(network(batch.places).square().mean() * scale)
 

@@ -41,13 +41,40 @@ def stop_at(step, number=signal.SIGTERM):
     return progress
 
 
+@pytest.fixture
+def by(dataset, tmp_path, make_recipe, runtime):
+    """Make a recipe of a method that logs and saves often; a teacher is trained first."""
+
+    def make(role, method):
+        settings = {"method": method, "views": "weak-strong", "batch_unlabelled": 1}
+        if method == "teacher-student":
+            first = make_recipe(method="side-by-side", steps=1, learning_rate=1e-6)
+            teacher = train(first, data=dataset, out=tmp_path / "teacher", runtime=runtime)
+            settings["teacher"] = {"weights": str(teacher)}
+        return make_recipe(role, steps=7, evaluate_every=3, checkpoint_every=2, **settings)
+
+    return make
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("role", ["reference", "propagator"])
+@pytest.mark.filterwarnings("ignore:the pseudo labels hold")
+@pytest.mark.parametrize(
+    ("role", "method"),
+    [
+        ("reference", "supervised"),
+        ("reference", "side-by-side"),
+        ("reference", "cps"),
+        ("reference", "mean-teacher"),
+        ("reference", "teacher-student"),
+        ("propagator", "cps"),
+        ("volumetric", "cps"),
+    ],
+)
 def test_case_32_resuming_equals_an_uninterrupted_run_bit_for_bit(
-    dataset, tmp_path, make_recipe, runtime, role
+    dataset, tmp_path, by, runtime, role, method
 ):
     """Interrupted twice, in the middle of everything; once more after a finished step was lost."""
-    recipe = make_recipe(role, steps=7, batch_unlabelled=1, evaluate_every=3, checkpoint_every=2)
+    recipe = by(role, method)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     wanted = train(recipe, data=dataset, out=whole, runtime=runtime)
     for step in (3, 4):

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from slicekit.checkpoint import load_weights
-from slicekit.data.phantom import make_phantom
-from slicekit.errors import DatasetError, DataWarning, RecipeError
+from slicekit.data.phantom import PHANTOM_LABELS
+from slicekit.errors import DatasetError, DataWarning
 from slicekit.inference.model import load_model
-from slicekit.networks import STCN, Pair
-from slicekit.training import run as module
+from slicekit.io import read_labels, write_volume
+from slicekit.networks import STCN, Committee, DynUNet
+from slicekit.training import choice
+from slicekit.training.loop import LOG
 from slicekit.training.run import train
+from slicekit.volume import Volume
+
+# After a few steps pseudo labels hold what they hold.
+pytestmark = pytest.mark.filterwarnings("ignore:the pseudo labels hold")
 
 
 @pytest.fixture
@@ -45,9 +52,113 @@ def test_a_reference_is_trained_scored_and_can_be_loaded(dataset, tmp_path, make
     assert card["held_out"] == ["held"]
     assert (card["phantoms"], card["steps"]) == (0, 3)
     assert 0 <= card["scores"]["dsc"] <= 1
-    assert isinstance(load_model(path, runtime).reference, Pair)
+    assert isinstance(load_model(path, runtime).reference, Committee)
     files = {file.name for file in path.parent.iterdir()}
     assert files == {"tiny_reference.safetensors", "state.safetensors", "log.jsonl"}
+
+
+def entries(path, kind):
+    """Lines of the log beside a weights file."""
+    lines = [json.loads(line) for line in (path.parent / LOG).read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+@pytest.fixture
+def methods(dataset, tmp_path, make_recipe, runtime):
+    """Train by a method for a few steps; return its weights file."""
+
+    def run(method, *, name="run", **training):
+        teacher = tmp_path / "teacher" / "tiny_reference.safetensors"
+        if method == "teacher-student" and not teacher.is_file():
+            run("side-by-side", name="teacher", learning_rate=1e-6, steps=1)
+        settings = {"steps": 3, "batch_unlabelled": 1, "evaluate_every": 2, **training}
+        if method == "teacher-student":
+            settings.setdefault("teacher", {})["weights"] = str(teacher)
+        recipe = make_recipe(method=method, **settings)
+        return train(recipe, data=dataset, out=tmp_path / name, runtime=runtime)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("method", "views", "part"),
+    [
+        ("supervised", "alike", None),
+        ("side-by-side", "alike", None),
+        ("cps", "alike", "pseudo"),
+        ("cps", "weak-strong", "pseudo"),
+        ("mean-teacher", "alike", "consistency"),
+        ("mean-teacher", "weak-strong", "consistency"),
+        ("teacher-student", "weak-strong", "consistency"),
+    ],
+)
+def test_every_method_trains_from_end_to_end(methods, runtime, method, views, part):
+    path = methods(method, views=views)
+    weights = load_weights(path)
+    assert weights.recipe.training.method == method
+    assert weights.card["unlabelled"] == ([] if part is None else ["bare"])
+    (last,) = entries(path, "step")
+    assert {"loss", "supervised"} <= last.keys()
+    assert ({"pseudo", "consistency"} & last.keys()) == ({part} if part else set())
+    assert [line["step"] for line in entries(path, "evaluation")] == [2, 3]
+    shares = entries(path, "classes")
+    assert [line["step"] for line in shares] == ([2, 3] if part else [])
+    for line in shares:
+        assert 0 < sum(value for key, value in line.items() if key.startswith("labelled")) < 1
+        assert 0 <= line["pseudo liver"] <= 1
+    model = load_model(path, runtime)
+    assert len(model.reference.members) == (1 if method == "supervised" else 2)
+
+
+def test_cps_at_weight_0_gives_the_weights_of_side_by_side(methods):
+    off = methods("cps", name="off", cps={"weight": 0.0})
+    beside = methods("side-by-side", name="beside")
+    assert load_weights(off).sha256 == load_weights(beside).sha256
+    on = methods("cps", name="on", cps={"weight": 1.0, "ramp_share": 0.0})
+    assert load_weights(on).sha256 != load_weights(off).sha256
+
+
+def test_the_mean_teacher_is_the_average_and_not_in_training(methods, monkeypatch):
+    seen = []
+
+    def remember(network, batch, *, average, **options):
+        seen.append((network.training, average.training, average is network))
+        return original(network, batch, average=average, **options)
+
+    original = choice._STEPS["mean-teacher"]
+    monkeypatch.setitem(choice._STEPS, "mean-teacher", remember)
+    methods("mean-teacher")
+    assert seen == [(True, False, False)] * 3
+
+
+def test_labels_of_some_organs_reach_the_loss(copied, tmp_path, make_recipe, runtime):
+    note = {case: {"labels_present": ["liver", "spleen"]} for case in ("one", "two")}
+    (copied / "annotations.json").write_text(json.dumps(note))
+    for case in ("one", "two"):
+        path = copied / "labelsTr" / f"{case}.nii.gz"
+        labels = read_labels(path)
+        path.unlink()
+        kept = np.isin(labels.array, [PHANTOM_LABELS.ids[organ] for organ in ("liver", "spleen")])
+        write_volume(path, Volume(np.where(kept, labels.array, 0), labels.affine))
+    found = {}
+    for partial in ("marginal", "masked", "dice-only"):
+        recipe = make_recipe(steps=1, partial=partial)
+        with pytest.warns(DataWarning, match="nobody annotated right_kidney, .* on any of 2"):
+            weights = train(recipe, data=copied, out=tmp_path / partial, runtime=runtime)
+        found[partial] = entries(weights, "step")[0]["supervised"]
+    assert len(set(found.values())) == 3  # the same batch and weights, three losses
+
+
+def test_a_volumetric_model_is_trained_scored_and_can_be_loaded(
+    dataset, tmp_path, make_recipe, runtime
+):
+    recipe = make_recipe("volumetric", steps=3, evaluate_every=2)
+    path = train(recipe, data=dataset, out=tmp_path, runtime=runtime)
+    card = load_weights(path).card
+    assert (card["trained_on"], card["unlabelled"]) == (["one", "two"], [])
+    assert 0 <= card["scores"]["dsc"] <= 1
+    assert entries(path, "classes") == []
+    assert isinstance(load_model(path, runtime).reference, DynUNet)
 
 
 def test_a_propagator_is_trained_scored_and_can_be_loaded(dataset, tmp_path, make_recipe, runtime):
@@ -66,25 +177,6 @@ def test_a_propagator_is_trained_scored_and_can_be_loaded(dataset, tmp_path, mak
     model = load_model(beside, runtime)
     assert isinstance(model.propagator, STCN)
     assert set(model.sha256) == {"tiny_reference", "tiny_propagator"}
-
-
-def test_phantoms_are_mixed_in_with_the_ids_of_the_recipe(
-    dataset, tmp_path, make_recipe, runtime, monkeypatch
-):
-    def small(rng):
-        return make_phantom(rng, shape=(16, 64, 64), spacing_mm=(10.0, 6.0, 6.0))
-
-    monkeypatch.setattr(module, "make_phantom", small)
-    path = train(make_recipe(steps=1, phantoms=2), data=dataset, out=tmp_path, runtime=runtime)
-    assert load_weights(path).card["phantoms"] == 2
-    one = module._phantom(0, make_recipe())
-    few = make_recipe().model_copy(update={"organs": {"liver": 1}})
-    assert sorted(module._phantom(0, few).slices_of) == [1]
-    liver = make_recipe().labels.id_of("liver")
-    assert ((one.labels == liver) == (module._phantom(0, few).labels == 1)).all()
-    strange = make_recipe().model_copy(update={"organs": {"femur": 1}})
-    with pytest.raises(RecipeError, match=r"training\.phantoms = 0"):
-        module._phantom(0, strange)
 
 
 def test_scans_from_elsewhere_join_the_unlabelled_ones_unless_held_out(
@@ -140,19 +232,3 @@ def test_a_run_that_cannot_be_judged_or_teach_itself_says_so(
     assert "no scan is used without its labels" in said
     assert "no scan is held out" in said
     assert load_weights(path).card["trained_on"] == ["held", "one", "two"]
-
-
-def test_what_the_cache_may_take_is_shared_by_all_scans(
-    dataset, tmp_path, make_recipe, runtime, monkeypatch
-):
-    budgets = []
-
-    def remember(loaders, *, budget_bytes):
-        budgets.append((len(loaders), budget_bytes))
-        return original(loaders, budget_bytes=budget_bytes)
-
-    original = module.cache_scans
-    monkeypatch.setattr(module, "cache_scans", remember)
-    recipe = make_recipe(steps=1, batch_unlabelled=1, cache_gib=0.5)
-    train(recipe, data=dataset, out=tmp_path, runtime=runtime)
-    assert budgets == [(4, 2**29)]

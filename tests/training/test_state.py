@@ -76,6 +76,22 @@ def test_network_average_moments_step_and_scores_come_back(saved, runtime):
             assert moments[number][name].stride() == part.stride()  # as quick as before
 
 
+def test_what_was_counted_comes_back_and_need_not_be_there(saved, runtime):
+    path, recipe, state = saved
+    state.census.add({"labelled": torch.tensor([3, 1])})
+    write_state(path, state, step=2, scores={}, recipe=recipe, runtime=runtime)
+    other = fresh()
+    read_state(path, other, recipe=recipe, runtime=runtime)
+    assert other.census.counts == {"labelled": [3, 1]}
+    stored = retrieve(path)
+    facts = json.loads(stored.header["run"])
+    del facts["census"]  # of a version that did not count
+    store(path, stored.tensors, {**stored.header, "run": json.dumps(facts)})
+    older = fresh()
+    assert read_state(path, older, recipe=recipe, runtime=runtime)[0] == 2
+    assert older.census.counts == {}
+
+
 def test_going_on_is_as_if_nothing_had_happened(saved, runtime):
     path, recipe, state = saved
     other = fresh(seed=1)

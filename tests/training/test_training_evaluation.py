@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 from slicekit.data.slices import CachedScan
 from slicekit.labels import IGNORE_ID
-from slicekit.networks import PairLogits, build
+from slicekit.networks import build
 from slicekit.training import evaluation
 from slicekit.training.evaluation import (
     Overlap,
     mean_dice,
-    score_pair,
     score_propagator,
+    score_reference,
     windows_of,
 )
 
@@ -56,12 +56,12 @@ class Seer(nn.Module):
         self.positions += position.tolist()
         now, self.labels = self.labels[: len(slices)], self.labels[len(slices) :]
         logits = 9.0 * F.one_hot(now, 14).permute(0, 3, 1, 2)
-        return PairLogits(logits, torch.zeros_like(logits))
+        return logits, torch.zeros_like(logits)
 
 
 def test_who_knows_the_truth_scores_1(scans, make_recipe, runtime):
     seer = Seer(scans[0].labels[::3])
-    scores = score_pair(seer, scans[:1], recipe=make_recipe(), runtime=runtime, every=3)
+    scores = score_reference(seer, scans[:1], recipe=make_recipe(), runtime=runtime, every=3)
     assert scores["dsc"] == 1
     assert set(scores.values()) == {1.0}
     assert seer.positions == pytest.approx([z / 15 for z in range(0, 16, 3)])
@@ -72,10 +72,10 @@ def test_who_says_background_scores_0_and_unlabelled_scans_do_not_count(
 ):
     bare = CachedScan("bare", scans[1].slices, None, 10.0)
     blind = Seer(np.zeros((32, *scans[0].labels.shape[1:]), np.uint8))
-    scores = score_pair(blind, scans[:1], recipe=make_recipe(), runtime=runtime, every=1)
+    scores = score_reference(blind, scans[:1], recipe=make_recipe(), runtime=runtime, every=1)
     assert scores["dsc"] == 0
     blind = Seer(np.zeros((16, *bare.slices.shape[1:]), np.uint8))
-    assert np.isnan(score_pair(blind, [bare], recipe=make_recipe(), runtime=runtime)["dsc"])
+    assert np.isnan(score_reference(blind, [bare], recipe=make_recipe(), runtime=runtime)["dsc"])
 
 
 def test_carrying_masks_over_unchanged_scores_as_the_control(

@@ -14,14 +14,14 @@ from checkpoints import saved
 from torch import Tensor
 
 from slicekit.checkpoint import fill, load_weights, save_weights
-from slicekit.errors import CheckpointError, RecipeError, WriteError
+from slicekit.errors import CheckpointError, LabelError, RecipeError, WriteError
 from slicekit.inference.model import build_network, load_model, load_propagator
 from slicekit.networks import STCN, build
 from slicekit.published import import_published
 from slicekit.recipes import parse_recipe
 from slicekit.runtime import Runtime
 
-KEYS = Path(__file__).resolve().parent / "fixtures" / "stcn_state_dict_keys.txt"
+KEYS = Path(__file__).resolve().parents[1] / "fixtures" / "stcn_state_dict_keys.txt"
 FIRST = "value_encoder.conv1.weight"
 State = dict[str, Tensor]
 
@@ -183,6 +183,8 @@ def test_outputs_are_chosen_with_care(tiny_published: STCN, tmp_path: Path) -> N
         import_published(file, tmp_path / "out.pt")
     with pytest.raises(RecipeError, match="name"):
         import_published(file, out, name="a b")
+    with pytest.raises(LabelError, match="an STCN follows anything"):
+        import_published(file, out, organs=["liver"])
     assert not out.exists()
     import_published(file, out)
     before = out.read_bytes()

@@ -15,10 +15,9 @@ import torch
 from checkpoints import Trap, saved
 from torch import Tensor
 
-from slicekit import published
 from slicekit.errors import CheckpointError
 from slicekit.networks import STCN
-from slicekit.published import import_published
+from slicekit.published import import_published, opening
 
 FIRST = "value_encoder.conv1.weight"
 State = dict[str, Tensor]
@@ -74,7 +73,7 @@ def test_what_does_not_fit_is_refused_by_name(
     if "finite" in wanted:
         assert ("rounded to float16 (at most 65,504)" in said) == (fault == "too large")
     else:
-        assert "wanted the weights of an STCN as its authors publish them" in said
+        assert "wanted the weights of an STCN or a TransUNet as their authors publish them" in said
 
 
 def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
@@ -135,14 +134,14 @@ def test_case_29_an_archive_that_would_grow_is_not_opened(
     with zipfile.ZipFile(tmp_path / "stcn.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(8 << 20))
     assert "would grow to 8,388,608" in refusal(tmp_path / "stcn.pth")
-    monkeypatch.setattr(published, "_LARGEST_BYTES", 1000)
-    assert "more than any STCN (1,000)" in refusal(tmp_path / "stcn.pth")
+    monkeypatch.setattr(opening, "_LARGEST_BYTES", 1000)
+    assert "more than any known weights (1,000)" in refusal(tmp_path / "stcn.pth")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is not a file of torch.save"),
+        (b"", "is not a file of torch.save or numpy"),
         (b"<!DOCTYPE html><title>404</title>", "is not a file of torch.save"),
         (b"PK\x03\x04" + bytes(50), "is damaged or cut short"),
         (b"\x80\x02" + bytes(50), "stcn.pth: "),

@@ -1,0 +1,33 @@
+"""In which values two recipes differ, for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from slicekit.recipes.tables import Recipe
+
+_SHOWN = 5
+
+
+def differences(ours: Recipe, theirs: Recipe, *parts: str) -> str:
+    """Say in which values two recipes differ; nothing where they agree.
+
+    Args:
+        ours: The one that is meant by ``here``.
+        theirs: The one that is meant by ``there``.
+        parts: Keys to look at, such as ``"input"``.
+    """
+    one, other = ours.model_dump(include={*parts}), theirs.model_dump(include={*parts})
+    found = _compare("", {key: one[key] for key in parts}, {key: other[key] for key in parts})
+    return "; ".join(islice(found, _SHOWN))
+
+
+def _compare(where: str, ours: Any, theirs: Any) -> Iterator[str]:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        for key in dict.fromkeys([*ours, *theirs]):
+            place = f"{where}.{key}" if where else str(key)
+            yield from _compare(place, ours.get(key, "absent"), theirs.get(key, "absent"))
+    elif ours != theirs:
+        yield f"{where} is {theirs} there, {ours} here"

@@ -1,0 +1,160 @@
+"""The scans of a training run: found, read, cached, by what they are for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slicekit.data.cases import Case, find_cases, training_split
+from slicekit.data.doubts import expect_no_leak, tell_doubles, tell_gaps
+from slicekit.data.phantom import PHANTOM_LABELS, make_phantom
+from slicekit.data.slices import CachedScan, cache_scan, cache_scans, read_case
+from slicekit.errors import DatasetError, DataWarning, RecipeError
+from slicekit.labels import LabelSet
+from slicekit.recipes import Recipe
+
+_PHANTOM_SEED = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The scans of a run, by what they are for."""
+
+    labelled: tuple[CachedScan, ...]
+    held_out: tuple[CachedScan, ...]
+    free: tuple[CachedScan, ...]
+    phantoms: tuple[CachedScan, ...]
+
+    def card(self) -> dict[str, Any]:
+        """Name them for the model card."""
+        parts = {"trained_on": self.labelled, "unlabelled": self.free, "held_out": self.held_out}
+        names = {key: [scan.name for scan in scans] for key, scans in parts.items()}
+        return {**names, "phantoms": len(self.phantoms)}
+
+
+def gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path]) -> Material:
+    """Find, read and cache what a run learns from and is scored on."""
+    training = recipe.training
+    if not folders or (len(folders) > 1 and recipe.organs):
+        raise DatasetError(
+            f"{recipe.name} tells {len(recipe.organs)} organs apart, so it learns from one dataset "
+            f"that names them so; got {len(folders)}"
+        )
+    teach, free, apart = _cases(recipe, folders)
+    free = _without_labels(free, extra, apart)
+    if not _looks_at_unlabelled(recipe):
+        free = ()
+    elif not free and training.method == "teacher-student":
+        raise DatasetError(
+            f"{recipe.name}: a teacher labels scans without labels, and there is none; give some "
+            "with --unlabelled, or name a group of splits.json as training.unlabelled_group"
+        )
+    elif not free:
+        _warn(
+            "no scan is used without its labels, so nothing is learnt but the labels, as with "
+            "training.method = 'side-by-side'; give some with --unlabelled, name a group of "
+            "splits.json as training.unlabelled_group, or set training.batch_unlabelled=0"
+        )
+    if not apart:
+        _warn(
+            f"no scan is held out, so nothing tells how well the model does; name a group "
+            f"{training.held_out_group or 'val'!r} in {folders[0] / 'splits.json'}"
+        )
+    read = partial(read_case, labels=recipe.labels if recipe.organs else None, recipe=recipe.input)
+    cached = iter(
+        cache_scans(
+            [
+                *(partial(read, case) for case in (*teach, *apart, *free)),
+                *(partial(_phantom, n, recipe) for n in range(training.phantoms)),
+            ],
+            budget_bytes=int(training.cache_gib * 2**30),
+        )
+    )
+    labelled, held, loose = (tuple(islice(cached, len(part))) for part in (teach, apart, free))
+    phantoms = tuple(cached)
+    expect_no_leak(held, labelled, loose)
+    if recipe.role != "propagator":
+        tell_doubles(labelled, loose, held)
+        tell_gaps((*labelled, *phantoms), recipe.labels)
+    return Material(labelled, held, loose, phantoms)
+
+
+def _looks_at_unlabelled(recipe: Recipe) -> bool:
+    """Tell whether a run learns anything from scans without labels."""
+    training = recipe.training
+    if recipe.role != "reference" or training.method in ("side-by-side", "supervised"):
+        return False
+    return training.batch_unlabelled > 0 or training.method == "teacher-student"
+
+
+def _cases(recipe: Recipe, folders: Sequence[Path]) -> tuple[tuple[Case, ...], ...]:
+    """Return the labelled, unlabelled and held-out cases of all folders."""
+    training = recipe.training
+    parts: tuple[list[Case], ...] = ([], [], [])
+    for folder in folders:
+        dataset = find_cases(folder)
+        if recipe.organs:
+            _expect_same_organs(dataset.labels, recipe, where=folder)
+        groups = training_split(
+            dataset,
+            labelled=training.labelled_group if dataset.splits else None,
+            unlabelled=training.unlabelled_group if dataset.splits else None,
+            held_out=training.held_out_group if dataset.splits else None,
+        )
+        for part, cases in zip(parts, groups, strict=True):
+            part.extend(cases)
+    return tuple(map(tuple, parts))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DataWarning, stacklevel=3)
+
+
+def _without_labels(
+    free: Sequence[Case], extra: Sequence[str | Path], apart: Sequence[Case]
+) -> tuple[Case, ...]:
+    """Take the labels from cases and add scans from elsewhere, none of them held out."""
+    held = {case.image.resolve() for case in apart}
+    paths = [Path(path) for path in extra]
+    leaks = [str(path) for path in paths if path.resolve() in held]
+    if leaks:
+        raise DatasetError(
+            f"held out and trained on at once: {', '.join(leaks)}; leave them out of --unlabelled"
+        )
+    cases = (*free, *(Case(path.name, path, None) for path in paths))
+    return tuple(Case(case.name, case.image, None) for case in cases)
+
+
+def _phantom(number: int, recipe: Recipe) -> CachedScan:
+    """Make one phantom, its organs numbered as the recipe numbers them.
+
+    Raises:
+        RecipeError: A phantom is a CT of thirteen organs and cannot stand for such scans.
+    """
+    strange = sorted(set(recipe.organs) - set(PHANTOM_LABELS.names))
+    if recipe.input.modality == "MR" or strange:
+        raise RecipeError(
+            f"{recipe.name}: phantoms are CTs with {', '.join(PHANTOM_LABELS.names)}; set "
+            f"training.phantoms = 0 for {recipe.input.modality} of {', '.join(recipe.organs)}"
+        )
+    made = make_phantom(np.random.default_rng((_PHANTOM_SEED, number)))
+    table = np.zeros(len(PHANTOM_LABELS) + 1, dtype=np.uint8)
+    for organ, place in PHANTOM_LABELS.ids.items():
+        table[place] = recipe.organs.get(organ, 0) if recipe.organs else place
+    labels = made.labels.with_array(table[made.labels.array])
+    return cache_scan(f"phantom {number}", made.image, labels, recipe=recipe.input)
+
+
+def _expect_same_organs(labels: LabelSet, recipe: Recipe, *, where: Path) -> None:
+    if dict(labels.ids) != recipe.organs:
+        raise DatasetError(
+            f"{where / 'dataset.json'} names other organs than the recipe {recipe.name!r}: "
+            f"{dict(labels.ids)} against {recipe.organs}; make them equal, ids as well"
+        )

@@ -1,0 +1,108 @@
+"""The scans of a run are found, told apart by what they are for, and shared out to one cache."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from slicekit.checkpoint import load_weights
+from slicekit.data.phantom import make_phantom
+from slicekit.errors import DatasetError, DataWarning, RecipeError
+from slicekit.training import material as module
+from slicekit.training.material import gather
+from slicekit.training.run import train
+
+
+def names(scans):
+    return [scan.name for scan in scans]
+
+
+def test_scans_are_told_apart_by_what_they_are_for(dataset, make_recipe):
+    found = gather(make_recipe(batch_unlabelled=1), [dataset], ())
+    assert names(found.labelled) == ["one", "two"]
+    assert names(found.free) == ["bare"]
+    assert names(found.held_out) == ["held"]
+    assert found.card() == {
+        "trained_on": ["one", "two"], "unlabelled": ["bare"], "held_out": ["held"], "phantoms": 0,
+    }  # fmt: skip
+
+
+TEACHER = {"teacher": {"weights": "teacher.safetensors"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "training", "looked_at"),
+    [
+        ("reference", {"method": "cps", "batch_unlabelled": 1}, True),
+        ("reference", {"method": "mean-teacher", "batch_unlabelled": 1}, True),
+        ("reference", {"method": "teacher-student", "batch_unlabelled": 1, **TEACHER}, True),
+        ("reference", {"method": "teacher-student", **TEACHER}, True),
+        ("reference", {"method": "cps"}, False),
+        ("reference", {"method": "side-by-side", "batch_unlabelled": 1}, False),
+        ("reference", {"method": "supervised", "batch_unlabelled": 1}, False),
+        ("propagator", {"batch_unlabelled": 1}, False),
+        ("volumetric", {"batch_unlabelled": 1}, False),
+    ],
+)
+def test_unlabelled_scans_are_read_where_a_method_looks_at_them(
+    dataset, make_recipe, role, training, looked_at
+):
+    found = gather(make_recipe(role, **training), [dataset], ())
+    assert names(found.free) == (["bare"] if looked_at else [])
+
+
+@pytest.fixture
+def bare(dataset, tmp_path):
+    """The dataset without its unlabelled case."""
+    for part in dataset.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "imagesTr").unlink()
+    (tmp_path / "imagesTr").mkdir()
+    for image in (dataset / "imagesTr").iterdir():
+        if not image.name.startswith("bare"):
+            (tmp_path / "imagesTr" / image.name).symlink_to(image)
+    return tmp_path
+
+
+def test_a_method_that_finds_no_unlabelled_scan_says_what_is_left_of_it(bare, make_recipe):
+    for method in ("cps", "mean-teacher"):
+        with pytest.warns(DataWarning, match="nothing is learnt but the labels.*'side-by-side'"):
+            gather(make_recipe(method=method, batch_unlabelled=1), [bare], ())
+    with pytest.raises(DatasetError, match="a teacher labels scans without labels, and there is n"):
+        gather(make_recipe(method="teacher-student", **TEACHER), [bare], ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gather(make_recipe(method="side-by-side", batch_unlabelled=1), [bare], ())
+
+
+def test_phantoms_are_mixed_in_with_the_ids_of_the_recipe(
+    dataset, tmp_path, make_recipe, runtime, monkeypatch
+):
+    def small(rng):
+        return make_phantom(rng, shape=(16, 64, 64), spacing_mm=(10.0, 6.0, 6.0))
+
+    monkeypatch.setattr(module, "make_phantom", small)
+    path = train(make_recipe(steps=1, phantoms=2), data=dataset, out=tmp_path, runtime=runtime)
+    assert load_weights(path).card["phantoms"] == 2
+    one = module._phantom(0, make_recipe())
+    few = make_recipe().model_copy(update={"organs": {"liver": 1}})
+    assert sorted(module._phantom(0, few).slices_of) == [1]
+    liver = make_recipe().labels.id_of("liver")
+    assert ((one.labels == liver) == (module._phantom(0, few).labels == 1)).all()
+    strange = make_recipe().model_copy(update={"organs": {"femur": 1}})
+    with pytest.raises(RecipeError, match=r"training\.phantoms = 0"):
+        module._phantom(0, strange)
+
+
+def test_what_the_cache_may_take_is_shared_by_all_scans(dataset, make_recipe, monkeypatch):
+    budgets = []
+
+    def remember(loaders, *, budget_bytes):
+        budgets.append((len(loaders), budget_bytes))
+        return original(loaders, budget_bytes=budget_bytes)
+
+    original = module.cache_scans
+    monkeypatch.setattr(module, "cache_scans", remember)
+    gather(make_recipe(batch_unlabelled=1, cache_gib=0.5), [dataset], ())
+    assert budgets == [(4, 2**29)]

@@ -1,0 +1,96 @@
+"""A network starts from what of a file fits it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from slicekit.checkpoint import load_weights, save_weights
+from slicekit.errors import CheckpointError
+from slicekit.inference.model import build_network
+from slicekit.recipes import Recipe
+from slicekit.training.run import train
+from slicekit.training.start import start_networks
+
+HEADS = ("head.weight", "head.bias")
+
+
+def stored(recipe: Recipe, file: Path, *, seed: int) -> dict[str, torch.Tensor]:
+    """Write random weights that float16 holds exactly."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(recipe).half().float()
+    save_weights(file, network.state_dict(), recipe, card={})
+    return network.state_dict()
+
+
+def starting(recipe: Recipe, *files: Path | None) -> Recipe:
+    entries = tuple(
+        entry.model_copy(update={"start": None if file is None else str(file)})
+        for entry, file in zip(recipe.networks, files, strict=True)
+    )
+    return recipe.model_copy(update={"networks": entries})
+
+
+def test_only_the_network_that_asks_for_it_is_filled(tmp_path: Path, make_recipe) -> None:
+    file = tmp_path / "old.safetensors"
+    old = stored(make_recipe(), file, seed=1)
+    recipe = starting(make_recipe(), None, file)
+    network = build_network(recipe)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    start_networks(network, recipe)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, (before if name.startswith("a.") else old)[name])
+
+
+def test_a_head_for_other_organs_stays_random_and_is_told(
+    tmp_path: Path, make_recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, few = tmp_path / "few.safetensors", {"liver": 1, "spleen": 2}
+    old = stored(make_recipe().model_copy(update={"organs": few}), file, seed=1)
+    recipe = starting(make_recipe(), file, None)
+    network = build_network(recipe)
+    own = {name: value.clone() for name, value in network.a.state_dict().items()}
+    with caplog.at_level(logging.INFO):
+        start_networks(network, recipe)
+    for name, value in network.a.state_dict().items():
+        assert torch.equal(value, own[name] if name in HEADS else old[f"a.{name}"])
+    assert f"{len(own) - 2} of {len(own)} tensors; random: head.weight, head.bias" in caplog.text
+
+
+def test_a_propagator_starts_from_another(tmp_path: Path, make_recipe) -> None:
+    file = tmp_path / "old.safetensors"
+    old = stored(make_recipe("propagator"), file, seed=1)
+    recipe = starting(make_recipe("propagator"), file)
+    network = build_network(recipe)
+    start_networks(network, recipe)
+    assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
+
+
+def test_a_file_in_which_nothing_fits_is_refused(tmp_path: Path, make_recipe) -> None:
+    file = tmp_path / "old.safetensors"
+    stored(make_recipe("propagator"), file, seed=1)
+    recipe = starting(make_recipe(), file, None)
+    with pytest.raises(
+        CheckpointError, match="nothing that fits the transunet of 'tiny_reference'"
+    ):
+        start_networks(build_network(recipe), recipe)
+    recipe = starting(make_recipe(), tmp_path / "gone.safetensors", None)
+    with pytest.raises(CheckpointError, match="gone"):
+        start_networks(build_network(recipe), recipe)
+
+
+def test_a_run_starts_from_it(tmp_path: Path, dataset: Path, make_recipe, runtime) -> None:
+    file = tmp_path / "old.safetensors"
+    old = stored(make_recipe(), file, seed=1)
+    still = make_recipe(steps=1, learning_rate=1e-9, weight_decay=0.0)
+    weights = train(
+        starting(still, None, file), data=dataset, out=tmp_path / "run", runtime=runtime
+    )
+    found = load_weights(weights).state
+    heads = ("a.head.weight", "b.network.segmentation_head.0.weight")
+    same = [torch.allclose(found[name], old[name], atol=1e-3) for name in heads]
+    assert same == [False, True]
