@@ -104,7 +104,8 @@ def segment_volume(
 
     Memory beside the scan and its labels: a byte a pixel of every sampled slice, what
     ``inference.propagate`` says of one gap, and a batch of slices in the networks; float
-    probabilities of all organs are never held for all slices.
+    probabilities of all organs are never held for all slices. Of a volumetric model what
+    ``inference.volumetric`` says.
 
     Args and errors are those of ``segment``; ``name`` is how warnings call the scan.
     """

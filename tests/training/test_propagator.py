@@ -100,7 +100,7 @@ def test_slice_2_is_predicted_from_slice_1_alone(make, network):
 
 def test_a_step_has_a_gradient_for_every_weight(make, network):
     recipe = make().recipe.training.clips
-    result = propagation_step(network, make()(0), progress=0.0, clips=recipe)
+    result = propagation_step(network, make()(0), progress=0.0, average=network, clips=recipe)
     result.loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
     parts = {name: float(value) for name, value in result.parts.items()}
@@ -113,7 +113,9 @@ def test_the_loss_looks_at_the_hardest_pixels_late_in_the_run(make, network):
     network.eval()
     batch, clips = make()(0), make().recipe.training.clips
     early, late = (
-        propagation_step(network, batch, progress=progress, clips=clips).parts["ce"]
+        propagation_step(network, batch, progress=progress, average=network, clips=clips).parts[
+            "ce"
+        ]
         for progress in (0.0, 0.99)
     )
     assert float(late) > float(early)
@@ -126,7 +128,7 @@ def test_unknown_pixels_do_not_count(make, network):
     hidden[:, 1:, :20] = IGNORE_ID
     logs = carry(network, batch.slices, batch.guides)
     loss = propagation_step(
-        network, replace(batch, objects=hidden), progress=0.0, clips=clips
+        network, replace(batch, objects=hidden), progress=0.0, average=network, clips=clips
     ).parts["ce"]
     wanted = sum(
         torch.nn.functional.nll_loss(

@@ -154,7 +154,7 @@ def test_both_guides_are_remembered(make, network):
 
 def test_a_step_has_a_gradient_for_every_weight_the_prior_included(make, network):
     clips = make().recipe.training.clips
-    result = track_step(network, make()(0), progress=0.0, clips=clips)
+    result = track_step(network, make()(0), progress=0.0, average=network, clips=clips)
     result.loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
     assert any(float(p.grad.abs().sum()) > 0 for p in network.decoder.prior.parameters())
@@ -170,7 +170,7 @@ def test_a_few_steps_on_one_batch_lower_its_loss(make, network):
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
     losses = []
     for _ in range(20):
-        result = track_step(network, batch, progress=0.0, clips=clips)
+        result = track_step(network, batch, progress=0.0, average=network, clips=clips)
         optimiser.zero_grad()
         result.loss.backward()
         optimiser.step()
@@ -183,7 +183,9 @@ def test_the_loss_looks_at_the_hardest_pixels_late_in_the_run(make, network):
     network.eval()
     batch, clips = make()(0), make().recipe.training.clips
     early, late = (
-        float(track_step(network, batch, progress=progress, clips=clips).parts["ce"])
+        float(
+            track_step(network, batch, progress=progress, average=network, clips=clips).parts["ce"]
+        )
         for progress in (0.0, 0.99)
     )
     assert late > early
@@ -195,7 +197,9 @@ def test_unknown_pixels_do_not_count(make, network):
     hidden = batch.truth.clone()
     hidden[:, :, :12] = IGNORE_ID
     logs = follow(network, batch)
-    result = track_step(network, replace(batch, truth=hidden), progress=0.0, clips=clips)
+    result = track_step(
+        network, replace(batch, truth=hidden), progress=0.0, average=network, clips=clips
+    )
     wanted = np.mean(
         [
             float(torch.nn.functional.nll_loss(one, truth.long(), ignore_index=IGNORE_ID).detach())
