@@ -36,9 +36,9 @@ from slicekit.io import read_labels, read_volume
 from slicekit.networks import build
 from slicekit.networks.stcn import STCN
 from slicekit.runtime import Runtime, openvino_is_installed, pick_runtime
-from slicekit.windows import three_channels
+from slicekit.windows import Window, three_channels
 
-WINDOWS = ((-125.0, 275.0), (0.0, 160.0), (90.0, 260.0))
+WINDOWS = [Window.from_range(*ends) for ends in ((-125.0, 275.0), (0.0, 160.0), (90.0, 260.0))]
 WARM_AND_MEASURED = 4
 SIZE = 512
 
