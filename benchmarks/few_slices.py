@@ -238,6 +238,10 @@ def _write(scores: Mapping[tuple[str, int, str], Any], args: argparse.Namespace)
             "True masks at the middles of equal parts of each organ's extent; nothing else known.",
             "Held out: `val` of the CT, the last four MR. `copy` takes the nearest drawn slice.",
             f"The propagator was trained for {steps} steps.",
+            *(
+                ["Real scans taught it without that organ; phantoms have one."]
+                * bool(args.left_out)
+            ),
         ],
         command=f"{command} --model RUN --left-out {args.left_out}" if args.left_out else command,
         folder=args.results,

@@ -170,7 +170,8 @@ def propagate(
     if method == "interpolate" and model is not None:
         raise typer.BadParameter("interpolation needs no network; leave --model out")
     from slicekit.inference.model import load_propagator
-    from slicekit.report.carrying import CarryOptions, expect_paths, propagate_file
+    from slicekit.report.carrying import expect_paths, propagate_file
+    from slicekit.report.drawn import CarryOptions
     from slicekit.runtime import pick_runtime
 
     options = CarryOptions(

@@ -77,3 +77,14 @@ def test_liver_of_a_held_out_scan_is_found(model: Model, shared_data: Path) -> N
     truth = read_labels(data / "labelsTr" / "btcv_0006.nii.gz", like=scan)
     number = model.recipe.labels.id_of("liver")
     assert dice(truth.array == number, segment(scan, model).array == number) > 0.85
+
+
+@pytest.mark.slow
+def test_organs_are_chosen_where_each_is_carried_in_a_region_of_its_own() -> None:
+    model = load_model("ct_abdomen_reference", pick_runtime("cpu"), propagator="any_propagator")
+    made = make_phantom(np.random.default_rng(7), shape=(24, 96, 96), spacing_mm=(10.0, 4.0, 4.0))
+    everything = segment(made.image, model).array
+    liver = model.recipe.labels.id_of("liver")
+    chosen = segment(made.image, model, organs=["liver"]).array
+    assert (everything == liver).any() and len(np.unique(everything)) > 2
+    np.testing.assert_array_equal(chosen, np.where(everything == liver, liver, 0))

@@ -52,20 +52,20 @@ class Canvas:
 
     def clear(self, zs: Iterable[int]) -> None:
         """Make slices empty."""
-        self._make_room(0)
+        self._take()
         for z in zs:
             self._labels[z] = 0
             self._sure[z] = 0
 
     def draw(self, z: int, number: int, mask: NDArray[np.bool_]) -> None:
         """Put a drawn mask into a cleared slice, for good."""
-        self._make_room(number)
+        self._take(number)
         self._labels[z][mask] = number
         self._sure[z][mask] = _FOR_SURE
 
     def paint(self, number: int, piece: Piece) -> int:
         """Put a carried mask into its slice; returns its pixels, hidden ones included."""
-        self._make_room(number)
+        self._take(number)
         y, x = self._labels.shape[1:]
         where, likely = piece.paste((y, x))
         likely = np.minimum(likely, _FOR_SURE - 1)
@@ -76,7 +76,8 @@ class Canvas:
         sure[wins] = likely[wins]
         return int(inside.sum())
 
-    def _make_room(self, number: int) -> None:
+    def _take(self, number: int = 0) -> None:
+        """Before anything is painted: copy labels that were handed out, widen them for an id."""
         if number > np.iinfo(self._labels.dtype).max:
             self._labels, self._lent = self._labels.astype(np.uint16), False
         if self._lent:

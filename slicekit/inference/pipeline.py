@@ -123,7 +123,7 @@ def segment_volume(
     else:
         labels, guides = _carry_guides(view, watch, progress, selector=selector)
     if organs is not None:
-        labels[~np.isin(labels, list(names.ids.values()))] = 0
+        labels = np.where(np.isin(labels, list(names.ids.values())), labels, labels.dtype.type(0))
     seconds = {stage: round(value, 3) for stage, value in watch.seconds.items()}
     return Segmentation(scan.with_array(labels), names, image, guides, seconds)
 

@@ -22,7 +22,8 @@ from slicekit.errors import (
     WriteError,
 )
 from slicekit.io import read_labels, read_volume, write_labels, write_volume
-from slicekit.report.carrying import CarryOptions, propagate_file, propagate_folder
+from slicekit.report.carrying import propagate_file, propagate_folder
+from slicekit.report.drawn import CarryOptions
 from slicekit.volume import Volume
 
 
