@@ -1,13 +1,7 @@
-"""The command line: the one place that prints.
-
-Heavy modules are imported inside the commands, so that ``--help`` is quick. Exit codes: 0 all
-went well, 1 a fault that the message explains, 2 a wrong command line or a batch in which some
-scans failed, 130 and 143 stopped by a signal.
-"""
+"""Commands that name what a scan holds: segment, propagate."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from functools import partial
@@ -16,33 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slicekit.cli.options import Backend, Device, Overwrite, Precision, Preview
 from slicekit.errors import SlicekitError, lacks_memory
-from slicekit.terminal import bar, errors, expect_choice, run, tell, whole_numbers
+from slicekit.terminal import bar, errors, expect_choice, tell, whole_numbers
 
 if TYPE_CHECKING:
     from slicekit.inference.model import Model
     from slicekit.report.carrying import Carried
     from slicekit.report.case import CaseFiles, SegmentOptions
 
-app = typer.Typer(
-    help="Segment CT and MR scans as if they were videos, from very few labels.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 _MODEL = "ct_abdomen_reference"
 _CARRIER = "any_propagator"
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bf16")]
-Backend = Annotated[str, typer.Option(help="auto, torch or openvino (Intel CPUs)")]
-Preview = Annotated[bool, typer.Option("--preview", help="Draw a picture beside the labels.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-
-@app.command()
 def segment(
     scan: Annotated[Path, typer.Argument(help="NIfTI file, slice folder, or folder of scans.")],
     out: Annotated[
@@ -133,7 +113,6 @@ def _summarise(files: CaseFiles) -> None:
     print(f"  beside it: {', '.join(path.name for path in beside)}")
 
 
-@app.command()
 def propagate(
     scan: Annotated[Path, typer.Argument(help="NIfTI file or slice folder.")],
     guides: Annotated[
@@ -207,109 +186,3 @@ def _tell_carried(found: Carried) -> None:
         print(f"  {organ}: drawn on {len(drawn)} slices, carried to {found.carried[organ]}")
     for one in found.suggestions:
         print(f"  draw next: slice {one.z} ({one.reason})")
-
-
-@app.command()
-def train(
-    recipe: Annotated[Path, typer.Argument(help="models/NAME.toml")],
-    data: Annotated[
-        list[Path], typer.Option(help="nnU-Net raw folder; several for a propagator of anything.")
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder of the run; it resumes from there.")
-    ],
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, such as training.steps=200.")
-    ] = None,
-    unlabelled: Annotated[
-        list[Path] | None, typer.Option(help="More scans without labels.")
-    ] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all if not given.")] = None,
-) -> None:
-    """Train what a recipe describes; run it again to go on after an interruption."""
-    from slicekit.recipes import read_recipe
-    from slicekit.runtime import pick_runtime
-    from slicekit.training.run import train as fit
-
-    chosen = read_recipe(recipe, changes=changes or ())
-    runtime = pick_runtime(device, precision=precision, threads=threads, backend="torch")  # type: ignore[arg-type]
-    with bar() as told:
-        weights = fit(
-            chosen,
-            data=data,
-            out=out,
-            runtime=runtime,
-            unlabelled=unlabelled or (),
-            progress=partial(told, "steps"),
-        )
-    print(weights)
-
-
-@app.command()
-def evaluate(
-    pred: Annotated[Path, typer.Argument(help="Labels, or a folder of them.")],
-    truth: Annotated[Path, typer.Argument(help="True labels, or a folder of them.")],
-    as_json: AsJson = False,
-) -> None:
-    """Score labels against the truth: DSC, NSD and HD95 per organ and case."""
-    from slicekit.report.evaluation import evaluate_paths
-
-    report = evaluate_paths(pred, truth)
-    print(json.dumps(report.to_json(), indent=2) if as_json else report.to_text())
-    if report.failures:
-        raise typer.Exit(2)
-
-
-@app.command()
-def phantom(
-    out: Annotated[Path, typer.Argument(help="The scan; its true labels go beside it.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another patient.")] = 7,
-    overwrite: Overwrite = False,
-) -> None:
-    """Make a phantom torso: a CT-like scan and its true labels."""
-    import numpy as np
-
-    from slicekit.data.phantom import make_phantom
-    from slicekit.io import expect_writable, write_labels, write_volume
-    from slicekit.report.batch import truth_beside
-
-    beside = truth_beside(out)
-    for path in (out, beside):
-        expect_writable(path, overwrite=overwrite)
-    made = make_phantom(np.random.default_rng(seed))
-    write_volume(out, made.image, overwrite=overwrite)
-    write_labels(beside, made.labels, like=made.image, overwrite=overwrite)
-    print(f"{out}\n{beside}")
-
-
-@app.command("import-weights")
-def import_weights(
-    file: Annotated[Path, typer.Argument(help="STCN or TransUNet checkpoint, or R50+ViT-B_16.npz")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="NAME.safetensors")],
-    name: Annotated[str | None, typer.Option(help="Name of the model; else the output's.")] = None,
-    organs: Annotated[
-        list[str] | None, typer.Option(help="What a TransUNet's classes are, from id 1 on.")
-    ] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Make a model of weights that others published; code in the file is never run."""
-    from slicekit.published import import_published
-
-    print(import_published(file, out, name=name, organs=organs or (), overwrite=overwrite))
-
-
-def main() -> None:
-    """Run ``slicekit COMMAND ...``."""
-    run(app, sys.argv[1:], name="slicekit")
-
-
-def infer_door() -> None:
-    """Run ``python infer.py ...``, which is ``slicekit segment ...``."""
-    run(app, ["segment", *sys.argv[1:]], name="infer.py")
-
-
-def train_door() -> None:
-    """Run ``python train.py ...``, which is ``slicekit train ...``."""
-    run(app, ["train", *sys.argv[1:]], name="train.py")

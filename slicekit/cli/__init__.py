@@ -1,0 +1,42 @@
+"""The command line: the one place that prints.
+
+Heavy modules are imported inside the commands, so that ``--help`` is quick. Exit codes: 0 all
+went well, 1 a fault that the message explains, 2 a wrong command line or a batch in which some
+scans failed, 130 and 143 stopped by a signal.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from slicekit.cli.learning import train
+from slicekit.cli.scans import propagate, segment
+from slicekit.cli.tools import evaluate, import_weights, phantom
+from slicekit.terminal import run
+
+app = typer.Typer(
+    help="Segment CT and MR scans as if they were videos, from very few labels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (segment, propagate, train, evaluate, phantom, import_weights):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
+def main() -> None:
+    """Run ``slicekit COMMAND ...``."""
+    run(app, sys.argv[1:], name="slicekit")
+
+
+def infer_door() -> None:
+    """Run ``python infer.py ...``, which is ``slicekit segment ...``."""
+    run(app, ["segment", *sys.argv[1:]], name="infer.py")
+
+
+def train_door() -> None:
+    """Run ``python train.py ...``, which is ``slicekit train ...``."""
+    run(app, ["train", *sys.argv[1:]], name="train.py")
