@@ -27,6 +27,7 @@ KINDS = {
     "reference": ("transunet", "deeplabv3plus"),
     "propagator": ("stcn",),
     "volumetric": ("dynunet",),
+    "fewshot": ("alpnet",),
 }
 """Networks of the models that tests make."""
 

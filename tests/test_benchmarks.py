@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slicekit.runtime import openvino_is_installed
@@ -121,3 +122,25 @@ def test_copying_reaches_as_far_beyond_as_between(scripts: Any) -> None:
     assert np.flatnonzero(copy.any(axis=(1, 2))).tolist() == list(range(5, 14))
     assert few["beyond"](copy, organ) == 1.5
     assert few["beyond"](organ, copy) == 0.0
+
+
+def test_fit_of_regions_is_that_of_the_best_and_of_all_mostly_inside(scripts: Any) -> None:
+    quality = scripts("superpixel_quality")
+    organs = np.zeros((20, 20), np.uint8)
+    organs[:10] = 3
+    labels = np.repeat([[1], [2], [3]], [8, 4, 8], axis=0).repeat(20, axis=1).astype(np.int32)
+    assert list(quality["fits"](labels, organs)) == [(2 * 160 / 360, 2 * 160 / 360)]
+    halves = np.where(np.arange(20) < 10, labels, labels + 3).astype(np.int32)
+    assert list(quality["fits"](halves, organs)) == [(2 * 80 / 280, 2 * 160 / 360)]
+    assert list(quality["fits"](labels, np.zeros_like(organs))) == []
+
+
+def test_speed_is_told_as_ratios_to_the_peers(scripts: Any) -> None:
+    speed = scripts("superpixel_speed")
+    rates = dict.fromkeys(speed["METHODS"], (10.0, 10.0))
+    rates["ours, 2 threads"] = (400.0, 200.0)
+    rates["ours, 1 thread"] = (200.0, 200.0)
+    rates["ours, masked, 1 thread"] = (160.0, 160.0)
+    figures = speed["ratios"](rates)
+    assert figures["times_felzenszwalb"] == figures["times_skimage_slic"] == 40
+    assert (figures["two_threads_over_one"], figures["masked_costs_times"]) == (2.0, 1.25)

@@ -11,8 +11,10 @@ import sys
 
 import typer
 
+from slicekit.cli.fewshot import fewshot
 from slicekit.cli.learning import train
 from slicekit.cli.scans import propagate, segment
+from slicekit.cli.superpixels import superpixels
 from slicekit.cli.tools import evaluate, import_weights, phantom
 from slicekit.terminal import run
 
@@ -23,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (segment, propagate, train, evaluate, phantom, import_weights):
+for command in (
+    segment, propagate, fewshot, superpixels, train, evaluate, phantom, import_weights,
+):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)
 
 

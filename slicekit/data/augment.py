@@ -65,6 +65,10 @@ class Draw:
     noise: float
     soften: float
     seed: int
+    bend_px: float = 300.0
+    """Elastic deformation: what smoothed noise between -1 and 1 is multiplied by."""
+    bend_smooth_px: float = 12.0
+    """Standard deviation of its smoothing."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, strength: Strength = STRONG) -> Draw:
@@ -127,8 +131,8 @@ class Draw:
         if self.bend:
             steps.append(
                 A.ElasticTransform(
-                    alpha=300.0,
-                    sigma=12.0,
+                    alpha=self.bend_px,
+                    sigma=self.bend_smooth_px,
                     interpolation=cv2.INTER_LINEAR,
                     mask_interpolation=cv2.INTER_NEAREST,
                     approximate=False,

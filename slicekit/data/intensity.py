@@ -38,8 +38,7 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
     if recipe.modality == "MR":
         return image.with_array(percentile_window(image.array).apply(image.array))
     if recipe.modality == "any":
-        below = np.count_nonzero(image.array <= _SURELY_HU)  # one odd voxel makes no CT
-        if below > _SHARE_OF_AIR * image.array.size:
+        if holds_hu(image):
             return image
         low, high = recipe.range_hu
         unit = percentile_window(image.array).apply(image.array)
@@ -63,6 +62,12 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
             stacklevel=2,
         )
     return image
+
+
+def holds_hu(image: Volume) -> bool:
+    """Tell whether a scan can be a CT: one voxel of 200 reaches -100, where MR has nothing."""
+    below = int(np.count_nonzero(image.array <= _SURELY_HU))  # one odd voxel makes no CT
+    return below > _SHARE_OF_AIR * image.array.size
 
 
 def from_gray(image: Volume, low: float, high: float, *, name: str = "the scan") -> Volume:

@@ -94,7 +94,7 @@ def load_model(
         DeviceError: OpenVINO was chosen and cannot run the networks.
     """
     runtime = runtime or pick_runtime()
-    reference, recipe, digest = _load(name, runtime, "reference", "volumetric")
+    reference, recipe, digest = load_network(name, runtime, "reference", "volumetric")
     digests = {recipe.name: digest}
     if recipe.role == "volumetric":
         if not isinstance(propagator, bool):
@@ -109,7 +109,7 @@ def load_model(
     if other is None:
         return _run_by_backend(Model(recipe, reference, None, None, digests, runtime), cache)
     found = _find_propagator(str(other), name) if propagator is True else other
-    carrier, its_recipe, digest = _load(found, runtime, "propagator")
+    carrier, its_recipe, digest = load_network(found, runtime, "propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
     for_anything = its_recipe.training.tracks is not None and its_recipe.input.modality == "any"
@@ -142,7 +142,7 @@ def load_propagator(
         DeviceError: OpenVINO was chosen and cannot run the network.
     """
     runtime = runtime or pick_runtime()
-    network, recipe, digest = _load(name, runtime, "propagator")
+    network, recipe, digest = load_network(name, runtime, "propagator")
     if not isinstance(network, STCN):
         raise CheckpointError(f"{name}: a propagator is an STCN")
     return Carrier(_propagator_by_backend(network, runtime, digest, cache), recipe, digest, runtime)
@@ -155,7 +155,7 @@ def build_network(recipe: Recipe) -> nn.Module:
         RecipeError: There is no such network, or a volumetric one cannot take the patch.
     """
     first, classes = recipe.networks[0], len(recipe.labels) + 1
-    if recipe.role == "propagator":
+    if recipe.role in ("propagator", "fewshot"):
         return build(first.kind, first.preset)
     if recipe.role == "volumetric":
         network = build(first.kind, first.preset, classes=classes)
@@ -227,7 +227,8 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
     return propagator
 
 
-def _load(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Module, Recipe, str]:
+def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Module, Recipe, str]:
+    """Return a network of one of the roles in eval mode, its recipe and its tensors' SHA-256."""
     path, recipe = find_weights(name)
     if recipe is None and not path.exists():
         raise CheckpointError(
@@ -252,8 +253,7 @@ def _load(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Module, R
 
 def _expect_role(recipe: Recipe, roles: Sequence[str]) -> None:
     if recipe.role not in roles:
-        wanted = " or a ".join(roles)
-        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a {wanted}")
+        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a {' or a '.join(roles)}")
 
 
 def _run_by_backend(model: Model, folder: Path | None) -> Model:

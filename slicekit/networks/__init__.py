@@ -8,6 +8,7 @@ from torch import nn
 
 from slicekit.checks import suggest
 from slicekit.errors import RecipeError
+from slicekit.networks.alpnet import ALPNet, Prototypes, alpnet
 from slicekit.networks.attention_unet import AttentionUNet, attention_unet
 from slicekit.networks.blocks import CropBox, pad_to_multiple
 from slicekit.networks.committee import Committee
@@ -20,14 +21,17 @@ from slicekit.networks.transunet import TransUNet, transunet
 __all__ = [
     "BUILDERS",
     "STCN",
+    "ALPNet",
     "AttentionUNet",
     "Committee",
     "CropBox",
     "DeepLabV3Plus",
     "DynUNet",
     "Features",
+    "Prototypes",
     "SmpNetwork",
     "TransUNet",
+    "alpnet",
     "attention_unet",
     "build",
     "deeplabv3plus",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "alpnet": alpnet,
     "attention-unet": attention_unet,
     "deeplabv3plus": deeplabv3plus,
     "dynunet": dynunet,
@@ -65,8 +70,8 @@ def build(
     Args:
         kind: A name in ``BUILDERS``, or ``"smp"``.
         preset: ``"tiny"``, ``"small"`` or ``"paper"``; ignored by ``"smp"``.
-        classes: Channels that come out, background included; ignored by ``"stcn"``, which
-            carries any number of objects.
+        classes: Channels that come out, background included; ignored by ``"stcn"`` and
+            ``"alpnet"``, which take any number of objects.
         position: Whether ``"transunet"`` is told the relative slice position; ``None`` does as
             the preset says. The others cannot be told.
         architecture: Of ``"smp"``: a network of segmentation-models-pytorch, such as ``"FPN"``.
@@ -81,14 +86,14 @@ def build(
         >>> build("transunett", "tiny", classes=3)
         Traceback (most recent call last):
         slicekit.errors.RecipeError: unknown network 'transunett'; did you mean 'transunet'? There \
-are: attention-unet, deeplabv3plus, dynunet, smp, stcn, transunet
+are: alpnet, attention-unet, deeplabv3plus, dynunet, smp, stcn, transunet
     """
     if kind not in (known := {*BUILDERS, "smp"}):
         raise RecipeError(f"unknown network {kind!r}; {suggest(kind, known)}")
     if position and kind != "transunet":
         raise RecipeError(f"{kind} takes no slice position; leave position out or use transunet")
-    if kind == "stcn":
-        return stcn(preset)
+    if kind in ("alpnet", "stcn"):
+        return BUILDERS[kind](preset)
     if classes is None or classes < 2:
         raise RecipeError(f"{kind} needs at least 2 classes, background included, got {classes}")
     if kind == "smp":

@@ -19,6 +19,7 @@ from slicekit.recipes.tables import (
 from slicekit.recipes.training_tables import (
     ClipRecipe,
     CpsRecipe,
+    FewShotRecipe,
     RampRecipe,
     TeacherRecipe,
     TrackRecipe,
@@ -28,6 +29,7 @@ from slicekit.recipes.training_tables import (
 __all__ = [
     "ClipRecipe",
     "CpsRecipe",
+    "FewShotRecipe",
     "InferenceRecipe",
     "InputRecipe",
     "NetworkRecipe",

@@ -13,7 +13,7 @@ from slicekit.recipes.section import Count, Positive, Section, Share
 from slicekit.recipes.training_tables import TrainingRecipe
 from slicekit.windows import PRESETS, Window
 
-ROLES = {"stcn": "propagator", "dynunet": "volumetric"}
+ROLES = {"alpnet": "fewshot", "dynunet": "volumetric", "stcn": "propagator"}
 """Kinds of network that are of one role only."""
 
 
@@ -102,7 +102,8 @@ class InferenceRecipe(Section):
     """How the trained model is used on a whole volume."""
 
     propagator: str | None = None
-    """Name of the propagator's model; without one the reference names every slice."""
+    """Name of the propagator's model; without one the reference names every slice. A few-shot
+    model's guides are carried by it."""
     selector: str = "agreement"
     """How guide slices are chosen."""
     sample_every_mm: Positive = 10.0
@@ -133,12 +134,13 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
     """Also the name of the weights file, so it holds letters, digits and ``_ . + -`` only."""
-    role: Literal["reference", "propagator", "volumetric"]
+    role: Literal["reference", "propagator", "volumetric", "fewshot"]
     about: str = ""
     licence: str = ""
     input: InputRecipe
     organs: dict[str, int]
-    """Organ name to id; what the reference tells apart, what the propagator has practised on."""
+    """Organ name to id; what the reference tells apart, what the propagator has practised on. A
+    few-shot model learns no organs: there may be none."""
     networks: tuple[NetworkRecipe, ...]
     """The committee of a reference, one to three; or the one network of another role."""
     training: TrainingRecipe
@@ -161,7 +163,8 @@ class Recipe(Section):
             if ROLES.get(entry.kind, "reference") != self.role:
                 raise ValueError(
                     f"a {self.role} cannot be a network of the kind {entry.kind!r}; a propagator "
-                    "is an 'stcn', a volumetric model a 'dynunet', a reference is made of others"
+                    "is an 'stcn', a volumetric model a 'dynunet', a few-shot model an 'alpnet', a "
+                    "reference is made of others"
                 )
         channels = 1 if self.role == "volumetric" else 3
         if len(self.input.three_windows) != channels:
@@ -172,6 +175,11 @@ class Recipe(Section):
             raise ValueError(
                 "a volumetric model names every voxel by itself, so it has no "
                 f"inference.propagator, got {self.inference.propagator!r}"
+            )
+        if self.role == "fewshot" and self.training.phantoms:
+            raise ValueError(
+                "a few-shot model learns from scans alone; set training.phantoms = 0, got "
+                f"{self.training.phantoms}"
             )
         self._check_method()
         try:

@@ -99,6 +99,39 @@ class TrackRecipe(Section):
     """The region's centre is moved by up to this share of its side."""
 
 
+class FewShotRecipe(Section):
+    """Episodes from unlabelled slices: one superpixel is the organ (Ouyang et al. 2020)."""
+
+    superpixels: Literal["slic-merged", "slic"] = "slic-merged"
+    """Superpixels joined by how alike neighbours are, at several levels; or as they are."""
+    segments: Count = 400
+    """Superpixels of a slice."""
+    regions: tuple[Count, ...] = (100, 50, 25)
+    """Levels of ``slic-merged``: so many regions of a slice; an episode draws one of them."""
+    support_query: Literal["same-slice", "neighbours"] = "same-slice"
+    """Whether support and query are one slice, each changed by itself, or two side by side."""
+    exclude_classes: tuple[str, ...] = ()
+    """Slices that hold any of these organs are left out (the field's setting 2). Only then are
+    labels read in training."""
+    least_px: Count = 100
+    """Pixels that a pseudo organ has at least, in support and query, after all changes."""
+    most_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of the slice that it has at most."""
+    background_weight: Positive = 0.05
+    """Weight of a pixel of the background in the cross entropy; one of the organ weighs 1."""
+    alignment_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the loss of the way back: the query's answer finds the organ in the support."""
+
+    @model_validator(mode="after")
+    def _check_regions(self) -> FewShotRecipe:
+        if not self.regions or max(self.regions) > self.segments:
+            raise ValueError(
+                f"regions are made of superpixels: wanted numbers up to segments = "
+                f"{self.segments}, got {list(self.regions)}"
+            )
+        return self
+
+
 class TrainingRecipe(Section):
     """One training run; everything that changes its result."""
 
@@ -107,7 +140,7 @@ class TrainingRecipe(Section):
     from labels alone, one network does (``supervised``), or a pupil follows a teacher."""
     steps: Count
     batch: Count = 8
-    """Labelled slices (reference) or clips (propagator) in a step."""
+    """Labelled slices (reference), clips (propagator) or episodes (few-shot) in a step."""
     batch_unlabelled: Annotated[int, Field(ge=0)] = 0
     """Unlabelled slices in a step of the reference; 0 leaves the second stream out."""
     views: Literal["alike", "weak-strong"] = "alike"
@@ -118,10 +151,15 @@ class TrainingRecipe(Section):
     """Voxels ``(z, y, x)`` of a volumetric model's patch."""
     learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """Stochastic gradient descent has a momentum of 0.9."""
+    schedule: Literal["cosine", "stairs"] = "cosine"
+    """How the learning rate falls after the warm-up: to 1 % by a cosine, or to 95 % every 1000
+    steps."""
     clip_norm: Positive = 1.0
     """Largest norm of the gradient."""
     warmup_share: Share = 0.03
-    """Share of steps over which the learning rate climbs; then it falls by a cosine."""
+    """Share of steps over which the learning rate climbs."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """Decay of the averaged weights, which are those that are evaluated and kept."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -151,3 +189,4 @@ class TrainingRecipe(Section):
     clips: ClipRecipe = ClipRecipe()
     tracks: TrackRecipe | None = None
     """Train on single organs in regions of interest instead of clips of whole slices."""
+    fewshot: FewShotRecipe = FewShotRecipe()

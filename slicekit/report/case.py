@@ -109,7 +109,7 @@ def segment_file(
     )
     with watch("write"):
         for stale in (sidecar, preview_path) if options.overwrite else ():
-            _remove(stale)
+            remove_stale(stale)
         write_labels(labels, done.labels, like=volume, overwrite=options.overwrite)
     with watch("report"):
         shown = done.image.with_array(done.labels.array)  # on the grid that was worked with
@@ -155,8 +155,12 @@ def _expect_free(labels: Path, scan: Path, options: SegmentOptions) -> tuple[Pat
     return beside
 
 
-def _remove(stale: Path) -> None:
-    """Remove what belongs to the labels that are about to be replaced."""
+def remove_stale(stale: Path) -> None:
+    """Remove what belongs to labels that are about to be replaced.
+
+    Raises:
+        WriteError: It cannot be removed.
+    """
     try:
         stale.unlink(missing_ok=True)
     except OSError as fault:

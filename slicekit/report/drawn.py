@@ -79,7 +79,7 @@ def open_session(
     ids = sorted({int(n) for plane in planes.values() for n in np.unique(plane)} - {0})
     if not ids:
         raise LabelError(f"{guides}: no slice is drawn; draw an organ on at least one slice")
-    names = _names(guides, ids)
+    names = name_drawn(guides, ids)
     z_range = None
     if options.z_range is not None:
         ends = sorted(named.inside(number) for number in options.z_range)
@@ -107,8 +107,12 @@ def open_session(
     return session
 
 
-def _names(guides: Path, ids: Sequence[int]) -> LabelSet:
-    """Name the ids that were drawn."""
+def name_drawn(guides: Path, ids: Sequence[int]) -> LabelSet:
+    """Name the ids that were drawn, by a JSON or a dataset.json near the file.
+
+    Raises:
+        LabelError: A file names some of the ids, but not all, or there are too many without any.
+    """
     names, source = prediction_names(guides)
     if names is None:
         names, source = truth_names(guides)

@@ -17,6 +17,7 @@ from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
 from slicekit.training.cps import cps_step
 from slicekit.training.evaluation import score_propagator, score_reference
+from slicekit.training.fewshot import EpisodeBatches, episode_step, score_fewshot
 from slicekit.training.loop import Batches, Method, StepResult
 from slicekit.training.material import Material
 from slicekit.training.propagator import ClipBatches, propagation_step
@@ -61,6 +62,9 @@ def choose(recipe: Recipe, material: Material, runtime: Runtime) -> Choice:
     if recipe.role == "volumetric":
         cubes = PatchBatches(material.labelled, phantoms=material.phantoms, recipe=recipe)
         return Choice(partial(volumetric_step, training=training), cubes, score_volumetric)
+    if recipe.role == "fewshot":
+        episodes = EpisodeBatches(material.free, recipe=recipe)
+        return Choice(partial(episode_step, settings=training.fewshot), episodes, score_fewshot)
     step = partial(_STEPS[training.method], training=training)
     labelled = material.labelled
     if training.method == "teacher-student":

@@ -36,6 +36,8 @@ STATE = "state.safetensors"
 LOG = "log.jsonl"
 _LOG_EVERY = 25
 _FINAL_RATE = 0.01
+_STAIR, _STAIR_STEPS = 0.95, 1000
+_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,15 @@ Evaluation = Callable[[Any], dict[str, float]]
 
 
 def learning_rate(step: int, recipe: TrainingRecipe) -> float:
-    """Climb linearly over the warm-up, then fall by a cosine to 1 % of the largest rate."""
+    """Climb linearly over the warm-up, then fall by a cosine to 1 % of the largest rate.
+
+    By stairs it falls to 95 % every 1000 steps instead (Ouyang et al. 2020).
+    """
     warmup = max(1, round(recipe.warmup_share * recipe.steps))
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
+    if recipe.schedule == "stairs":
+        return recipe.learning_rate * _STAIR ** (step // _STAIR_STEPS)
     passed = (step - warmup) / max(1, recipe.steps - warmup)
     share = _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
     return recipe.learning_rate * share
@@ -114,10 +121,7 @@ def fit(
     training = recipe.training
     network = runtime.place(network).train()
     average = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
-    state = RunState(network, average, optimiser)
+    state = RunState(network, average, _optimiser(network, training))
     done, scores = read_state(out / STATE, state, recipe=recipe, runtime=runtime)
     journal = Journal(out / LOG, keep_to=done)
     started, first = time.monotonic(), done
@@ -149,6 +153,13 @@ def fit(
             if stop.caught and not last:
                 raise Interrupted(step=done, steps=training.steps, signal=stop.caught, out=out)
     return average, scores
+
+
+def _optimiser(network: nn.Module, training: TrainingRecipe) -> torch.optim.Optimizer:
+    weights, rate, decay = network.parameters(), training.learning_rate, training.weight_decay
+    if training.optimiser == "sgd":
+        return torch.optim.SGD(weights, lr=rate, momentum=_MOMENTUM, weight_decay=decay)
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
 
 
 def _step(

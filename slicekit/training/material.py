@@ -19,6 +19,7 @@ from slicekit.data.slices import CachedScan, cache_scan, cache_scans, read_case
 from slicekit.errors import DatasetError, DataWarning, RecipeError
 from slicekit.labels import LabelSet
 from slicekit.recipes import Recipe
+from slicekit.training.images import gather_images
 
 _PHANTOM_SEED = 20_000
 
@@ -47,6 +48,9 @@ def gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path])
             f"{recipe.name} tells {len(recipe.organs)} organs apart, so it learns from one dataset "
             f"that names them so; got {len(folders)}"
         )
+    if recipe.role == "fewshot":
+        images = gather_images(recipe, folders, extra)
+        return Material((), images.held_out, images.free, ())
     teach, free, apart = _cases(recipe, folders)
     free = _without_labels(free, extra, apart)
     if not _looks_at_unlabelled(recipe):

@@ -8,27 +8,29 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slicekit.networks import BUILDERS, STCN, DynUNet, build, dense_read
+from slicekit.networks import BUILDERS, STCN, ALPNet, DynUNet, build, dense_read
 
 FOLDER = Path(__file__).resolve().parent
 SEED = 22
 
 
 def run_network(network: nn.Module, slices: Tensor) -> Tensor:
-    """Return logits ``(b, c, y, x)``; STCN carries two boxes from the slices to their mirror.
+    """Return logits ``(b, c, y, x)``; few-shot and memory networks carry two boxes.
 
     To a volumetric network the channels are four slices of a solid.
     """
     if isinstance(network, DynUNet):
         solid = torch.cat([slices, slices[:, :1]], dim=1)[:, None]
         return network(solid).flatten(1, 2)
-    if not isinstance(network, STCN):
-        logits: Tensor = network(slices)
-        return logits
     b, _, y, x = slices.shape
     masks = torch.zeros(b, 2, y, x)
     masks[:, 0, : y // 2, : x // 2] = 1
     masks[:, 1, y // 2 :, x // 4 :] = 1
+    if isinstance(network, ALPNet):
+        return network(slices[:, None], masks[:, None], slices.flip(-1))
+    if not isinstance(network, STCN):
+        logits: Tensor = network(slices)
+        return logits
     seen, asked = network.encode_key(slices), network.encode_key(slices.flip(-1))
     values = network.encode_value(slices, masks, seen.s16)
     read = dense_read(seen.key[:, :, None], values[:, :, :, None], asked.key)

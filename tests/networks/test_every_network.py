@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slicekit.networks import STCN, Committee, build, dense_read, pad_to_multiple
+from slicekit.networks import STCN, ALPNet, Committee, build, dense_read, pad_to_multiple
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 KINDS = [
-    "transunet", "transunet+position", "deeplabv3plus", "attention-unet", "smp", "stcn",
+    "transunet", "transunet+position", "deeplabv3plus", "attention-unet", "smp", "stcn", "alpnet",
     "committee",
 ]  # fmt: skip
 CLASSES = 4
@@ -33,7 +33,13 @@ def make(kind: str) -> nn.Module:
 
 
 def run(network: nn.Module, slices: Tensor) -> Tensor:
-    """Logits (b, c, y, x) of any network; STCN carries soft masks made of the slices themselves."""
+    """Logits (b, c, y, x) of any network; STCN carries soft masks made of the slices themselves,
+
+    ALPNet a hard one.
+    """
+    if isinstance(network, ALPNet):
+        masks = (slices[:, :1] > 0.5).float()
+        return network(slices[:, None], masks[:, None], slices.flip(-1))
     if not isinstance(network, STCN):
         result = network(slices)
         return result if isinstance(result, Tensor) else torch.cat(result, dim=1)
@@ -53,7 +59,7 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
 def channels(network: nn.Module) -> int:
     if isinstance(network, Committee):
         return CLASSES * len(network.members)
-    return 2 if isinstance(network, STCN) else CLASSES
+    return 2 if isinstance(network, STCN | ALPNet) else CLASSES
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 1), (16, 16), (33, 47), (50, 97), (7, 130)])
@@ -121,7 +127,7 @@ def test_bfloat16_stays_near_float32(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["attention-unet", "deeplabv3plus", "dynunet", "stcn", "transunet"]
+    "kind", ["alpnet", "attention-unet", "deeplabv3plus", "dynunet", "stcn", "transunet"]
 )
 def test_golden_logits(kind: str) -> None:
     compute: Callable[[str], list[float]] = runpy.run_path(str(GOLDEN / "make.py"))["golden_logits"]

@@ -86,3 +86,40 @@ def test_both_unsupervised_losses_climb_and_a_teachers_weighs_more():
     training = TrainingRecipe(steps=1)
     assert training.teacher.weight > training.cps.weight > 0
     assert 0 < training.teacher.keep_share < 1
+
+
+def fewshot(**changes):
+    return parse_recipe(
+        {
+            "name": "shot",
+            "role": "fewshot",
+            "input": {"windows": "ct-body", "spacing_mm": 2.0},
+            "organs": {},
+            "networks": [{"kind": "alpnet", "preset": "tiny"}],
+            "training": {"steps": 5} | changes,
+        },
+        source="test",
+    )
+
+
+def test_a_few_shot_model_needs_no_organs_and_has_a_table_of_its_own():
+    made = fewshot(fewshot={"regions": [9], "segments": 60}, optimiser="sgd")
+    assert len(made.labels) == 0
+    assert made.training.fewshot.regions == (9,)
+    assert made.training.fewshot.support_query == "same-slice"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fewshot": {"regions": [500]}}, "numbers up to segments = 400"),
+        ({"fewshot": {"regions": []}}, "regions are made of superpixels"),
+        ({"fewshot": {"superpixels": "felzenszwalb"}}, "slic-merged"),
+        ({"fewshot": {"exclude_class": ["liver"]}}, "did you mean 'exclude_classes'"),
+        ({"phantoms": 2}, "training.phantoms = 0"),
+        ({"optimiser": "adam"}, "adamw"),
+    ],
+)
+def test_a_few_shot_recipe_that_cannot_be_meant_is_refused(changes, words):
+    with pytest.raises(RecipeError, match=words):
+        fewshot(**changes)

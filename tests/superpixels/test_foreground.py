@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from slicekit.errors import ShapeError
-from slicekit.superpixels.foreground import body_box
+from slicekit.superpixels.foreground import body_box, foreground
 
 
 def torso(*, size=(6, 96, 128), box=(20, 80, 30, 110), air=-1000):
@@ -67,3 +67,84 @@ def test_real_scans_keep_every_organ_inside_the_box(shared_data):
     inside[:, y0:y1, x0:x1] = True
     assert not (labels[~inside] > 0).any()
     assert inside.mean() < 0.9
+
+
+def disc(*, shape=(3, 120, 140), air=0.0, body=400.0, noise=20.0, seed=0):
+    """A noisy disc with a dark hole, one slice without it, and a thin table below."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    inside = np.hypot(y - 60, x - 66) < 40
+    hole = np.hypot(y - 60, x - 60) < 8
+    scan = np.full(shape, air)
+    scan[:2, inside & ~hole] = body
+    scan[:2, 110:112, 20:120] = body
+    return scan + abs(rng.normal(0, noise, shape)), inside
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"), [(1.0, 0.0), (0.001, 0.0), (3.0, -1024.0), (1.0, -2000.0)]
+)
+def test_the_foreground_is_the_body_in_any_unit(scale, offset):
+    scan, inside = disc()
+    body = foreground(scan * scale + offset)
+    assert not body[2].any()
+    for z in (0, 1):
+        assert np.count_nonzero(body[z] ^ inside) < 0.05 * inside.sum()
+
+
+def test_a_shaded_body_is_found_whole():
+    scan, inside = disc(noise=4.0)
+    shade = np.linspace(0.25, 1.5, scan.shape[2])  # an MR coil on one side
+    body = foreground((scan * shade).astype(np.int16))
+    assert np.count_nonzero(body[0] ^ inside) < 0.08 * inside.sum()
+
+
+def test_padding_below_air_changes_little():
+    scan, inside = disc(air=-1000.0, body=1040.0 - 1000.0, noise=10.0)
+    y, x = np.mgrid[:120, :140]
+    scan[:, np.hypot(y - 60, x - 70) > 62] = -3024
+    assert np.count_nonzero(foreground(scan)[0] ^ inside) < 0.05 * inside.sum()
+
+
+def test_two_legs_are_two_pieces_and_specks_are_none():
+    scan = np.zeros((1, 100, 100))
+    scan[0, 30:70, 10:40] = scan[0, 30:70, 60:90] = 100
+    scan[0, 5:8, 5:8] = 100
+    body = foreground(scan)[0]
+    legs = (scan[0] > 0) & (np.arange(100)[:, None] > 20)
+    assert not (body & ~legs).any()
+    assert np.count_nonzero(legs & ~body) <= 8  # corners
+
+
+@pytest.mark.parametrize("value", [0, 7, -1024])
+def test_a_constant_or_empty_scan_has_no_foreground(value):
+    assert not foreground(np.full((2, 20, 30), value, np.int16)).any()
+    assert not foreground(np.full((2, 20, 30), np.nan)).any()
+    assert foreground(np.zeros((0, 4, 4))).shape == (0, 4, 4)
+
+
+def test_what_is_no_number_is_background():
+    scan, _ = disc()
+    scan[0, :60] = np.nan
+    scan[1] = np.inf
+    body = foreground(scan)
+    assert not body[0, :58].any()
+    assert body[0, 60:].any()
+    assert not body[1].any()
+
+
+@pytest.mark.parametrize("scan", [np.zeros((4, 4)), np.zeros((1, 4, 4), complex)])
+def test_what_is_no_scan_is_refused(scan):
+    with pytest.raises(ShapeError, match="slices must"):
+        foreground(scan)
+
+
+def test_real_scans_keep_their_organs_in_the_foreground(shared_data):
+    import nibabel
+
+    for folder, name in (("abdomen_ct", "btcv_0009"), ("abdomen_mr", "chaos_t2_10")):
+        image = nibabel.load(shared_data / folder / "imagesTr" / f"{name}_0000.nii.gz").dataobj
+        truth = nibabel.load(shared_data / folder / "labelsTr" / f"{name}.nii.gz").dataobj
+        body, labels = foreground(np.asarray(image).T), np.asarray(truth).T > 0
+        assert body[labels].mean() > 0.99
+        assert 0.3 < body.mean() < 0.75

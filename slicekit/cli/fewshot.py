@@ -1,0 +1,78 @@
+"""The command that finds in one scan what was drawn in another: fewshot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slicekit.cli.options import Device, Overwrite, Precision, Preview
+from slicekit.terminal import bar
+
+if TYPE_CHECKING:
+    from slicekit.report.case import CaseFiles
+
+_MODELS = {True: "abdomen_ct_fewshot", False: "abdomen_mr_fewshot"}
+"""By whether the support can be CT."""
+
+
+def fewshot(
+    support_scan: Annotated[Path, typer.Argument(help="A scan on which organs were drawn.")],
+    support_labels: Annotated[Path, typer.Argument(help="What was drawn, on some slices or all.")],
+    query_scan: Annotated[Path, typer.Argument(help="Another patient's scan of the same kind.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Labels of the query.")],
+    model: Annotated[
+        str | None, typer.Option(help="Few-shot model: name, recipe or weights; by modality.")
+    ] = None,
+    organs: Annotated[
+        list[str] | None, typer.Option(help="Only these organs; several may follow.")
+    ] = None,
+    propagator: Annotated[str | None, typer.Option(help="Another one, as for --model.")] = None,
+    propagation: Annotated[
+        bool, typer.Option(help="Carry trusted slices; else every slice is named by itself.")
+    ] = True,
+    join_neighbour: Annotated[
+        bool, typer.Option("--join-neighbour", help="A sure slice supports the slice beside it.")
+    ] = False,
+    preview: Preview = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Find organs in a scan that were drawn in another patient's, with nothing to train."""
+    from slicekit.data.intensity import holds_hu
+    from slicekit.inference.answers import SupportSettings
+    from slicekit.inference.shots import load_fewshot
+    from slicekit.io import read_volume
+    from slicekit.report.fewshot import FewShotOptions, expect_free, fewshot_file
+    from slicekit.runtime import pick_runtime
+
+    options = FewShotOptions(
+        organs=tuple(organs) if organs else None,
+        preview=preview,
+        overwrite=overwrite,
+        supports=SupportSettings(join_neighbour=join_neighbour),
+    )
+    expect_free(support_scan, support_labels, query_scan, out, options=options)
+    runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
+    chosen = model or _MODELS[holds_hu(read_volume(support_scan))]
+    loaded = load_fewshot(chosen, runtime, propagator=propagation and (propagator or True))
+    carrier = f" and {loaded.carrier.recipe.name}" if loaded.carrier else ""
+    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
+    with bar() as told:
+        files = fewshot_file(
+            support_scan, support_labels, query_scan, out, loaded,
+            options=options, command=sys.argv, progress=told,
+        )  # fmt: skip
+    _summarise(files)
+
+
+def _summarise(files: CaseFiles) -> None:
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in files.seconds.items())
+    print(f"{files.labels}\n  seconds: {stages} (total {sum(files.seconds.values()):.1f})")
+    found = [f"{organ} {float(f'{ml:.3g}'):g}" for organ, ml in files.volumes_ml.items() if ml > 0]
+    print(f"  ml: {', '.join(found) or 'no organ was found'}")
+    beside = [files.sidecar, files.statistics, *([files.preview] if files.preview else [])]
+    print(f"  beside it: {', '.join(path.name for path in beside)}")

@@ -1,0 +1,258 @@
+"""From an organ drawn in one scan on disk to the same organ in another on disk."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slicekit.data.intensity import holds_hu
+from slicekit.errors import DataWarning, LabelError
+from slicekit.inference.answers import SupportSettings
+from slicekit.inference.fewshot import Found, find_organs
+from slicekit.inference.pipeline import Progress
+from slicekit.inference.shots import FewShot
+from slicekit.inference.stopwatch import Stopwatch
+from slicekit.io import (
+    expect_labels_name,
+    expect_writable,
+    read_labels,
+    read_volume,
+    stored_slice,
+    write_labels,
+)
+from slicekit.labels import LabelSet
+from slicekit.report.batch import outputs_beside
+from slicekit.report.case import CaseFiles, remove_stale, write_json
+from slicekit.report.drawn import NAMELESS, name_drawn
+from slicekit.report.preview import write_preview
+from slicekit.report.statistics import statistics
+from slicekit.volume import Volume
+
+
+@dataclass(frozen=True)
+class FewShotOptions:
+    """What a user may say about one few-shot segmentation."""
+
+    organs: tuple[str, ...] | None = None
+    """Names to look for; all that the support shows for ``None``."""
+    preview: bool = False
+    """Whether to draw a picture."""
+    overwrite: bool = False
+    """Whether results of an earlier run may be replaced."""
+    supports: SupportSettings = SupportSettings()
+    """What of the support is used."""
+
+
+@dataclass(frozen=True)
+class _Support:
+    """A scan on which organs were drawn."""
+
+    scan: Volume
+    drawn: Volume
+    names: LabelSet
+
+
+def fewshot_file(
+    support_scan: Path,
+    support_labels: Path,
+    query_scan: Path,
+    out: Path,
+    model: FewShot,
+    *,
+    options: FewShotOptions = FewShotOptions(),
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> CaseFiles:
+    """Find in one scan what was drawn in another, and write labels, sidecar and statistics.
+
+    Args:
+        support_scan: A NIfTI file or a slice folder.
+        support_labels: A label map on its grid, whole or of a few slices. Its ids are named by a
+            JSON beside it (key ``labels``) or by a dataset.json; without any they are called
+            ``label_ID``.
+        query_scan: A NIfTI file or a slice folder of the same kind, of another patient.
+        out: ``.nii`` or ``.nii.gz``; a folder name for a slice folder. The labels lie on the
+            query's grid and have the support's ids.
+        model: From ``load_fewshot``.
+        options: What the user said.
+        command: The command line, for the sidecar.
+        progress: Told the stage, slices or gaps done, and in all.
+
+    Returns:
+        What was written; the sidecar last.
+
+    Raises:
+        GeometryError: What was drawn lies on another grid than the support.
+        LabelError: Nothing is drawn, or the support does not show an organ that was asked for.
+        ReadError: A file cannot be read.
+        WriteError: An output is in the way, is an input, or cannot be written.
+
+    Warns:
+        DataWarning: One scan looks like CT and the other does not; an organ was not found.
+    """
+    expect_free(support_scan, support_labels, query_scan, out, options=options)
+    watch = Stopwatch()
+    with watch("read"):
+        support = _read_support(support_scan, support_labels, options)
+        query = read_volume(query_scan)
+        expect_labels_name(out, like=query)
+        expect_alike(support.scan, query, names=(str(support_scan), str(query_scan)))
+    found = find_organs(
+        query, support.scan, support.drawn, support.names, model,
+        settings=options.supports, progress=progress,
+        query_name=str(query_scan), support_name=str(support_scan),
+    )  # fmt: skip
+    for organ in found.missing:
+        warnings.warn(
+            f"{query_scan}: no slice of it can be trusted to show {organ}, so it stays empty; "
+            "choose another support, or draw a slice of it and use slicekit propagate",
+            DataWarning, stacklevel=2,
+        )  # fmt: skip
+    seconds = {"read": round(watch.seconds["read"], 3), **found.seconds}
+    files = _write(found, query, out, model, options, seconds)
+    paths = {"support": support_scan, "support_labels": support_labels, "scan": query_scan}
+    said = _describe(found, support, model, command=command, seconds=files.seconds)
+    write_json(files.sidecar, {**said, **{key: str(path) for key, path in paths.items()}})
+    return files
+
+
+def expect_free(
+    support_scan: Path,
+    support_labels: Path,
+    query_scan: Path,
+    out: Path,
+    *,
+    options: FewShotOptions,
+) -> None:
+    """Refuse outputs that cannot be written, before anything is read or loaded.
+
+    Raises:
+        WriteError: An output is in the way, is an input, or cannot be written.
+    """
+    beside = outputs_beside(out)
+    inputs = [support_scan, support_labels, query_scan, outputs_beside(support_labels)[0]]
+    for path in (out, *(beside if options.preview or options.overwrite else beside[:2])):
+        expect_writable(path, overwrite=options.overwrite, inputs=inputs)
+
+
+def _write(
+    found: Found,
+    query: Volume,
+    out: Path,
+    model: FewShot,
+    options: FewShotOptions,
+    seconds: dict[str, float],
+) -> CaseFiles:
+    """Write labels, statistics and picture; what an earlier run left beside them goes."""
+    sidecar, stats_path, preview_path = outputs_beside(out)
+    watch = Stopwatch()
+    with watch("write"):
+        for stale in (sidecar, preview_path) if options.overwrite else ():
+            remove_stale(stale)
+        write_labels(out, found.labels, like=query, overwrite=options.overwrite)
+        shown = found.image.with_array(found.labels.array)
+        has_hu = model.recipe.input.modality == "CT"
+        stats = statistics(shown, found.names, image=found.image if has_hu else None)
+        known = getattr(shown.source, "spacing_known", True)
+        grid = {"spacing_mm": list(shown.spacing_mm), "spacing_known": known}
+        write_json(stats_path, {**grid, "organs": stats})
+        if options.preview:
+            _draw(preview_path, found, model)
+    seconds = {**seconds, "write": round(watch.seconds["write"], 3)}
+    volumes = {organ: figures["volume_ml"] for organ, figures in stats.items()}
+    preview = preview_path if options.preview else None
+    return CaseFiles(out, sidecar, stats_path, preview, seconds, volumes)
+
+
+def expect_alike(support: Volume, query: Volume, *, names: tuple[str, str]) -> None:
+    """Warn where only one of two scans can be CT.
+
+    Warns:
+        DataWarning: The scans are of different kinds, so the result will be doubtful.
+    """
+    kinds = ["CT" if holds_hu(scan) else "no CT" for scan in (support, query)]
+    if kinds[0] != kinds[1]:
+        warnings.warn(
+            f"{names[0]} looks like {kinds[0]}, {names[1]} like {kinds[1]}: a support teaches only "
+            "scans of its own kind, so the result will be doubtful; choose a support of the same "
+            "modality",
+            DataWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def _read_support(scan_path: Path, labels_path: Path, options: FewShotOptions) -> _Support:
+    """Read what was drawn, its names among it, and keep the organs that are asked for."""
+    scan = read_volume(scan_path)
+    drawn = read_labels(labels_path, like=scan)
+    ids = [int(number) for number in np.unique(drawn.array) if number]
+    if not ids:
+        raise LabelError(
+            f"{labels_path}: the support is empty; draw an organ on at least one slice"
+        )
+    names = name_drawn(labels_path, ids)
+    if options.organs is not None:
+        lacking = [organ for organ in options.organs if organ not in names]
+        if lacking:
+            raise LabelError(
+                f"{labels_path} does not show {', '.join(lacking)}; it shows "
+                f"{', '.join(names.names)}"
+            )
+        names = names.subset(options.organs)
+    return _Support(scan, drawn, names)
+
+
+def _draw(path: Path, found: Found, model: FewShot) -> None:
+    by_slice: dict[int, list[tuple[str, str]]] = {}
+    for guide in found.guides:
+        by_slice.setdefault(guide.z, []).append((guide.organ, guide.reason))
+    guides = [
+        (z, "; ".join(reason for _, reason in several), [organ for organ, _ in several])
+        for z, several in sorted(by_slice.items())
+    ]
+    window = model.recipe.input.three_windows[0]
+    shown = found.image.with_array(found.labels.array)
+    write_preview(path, found.image, shown, found.names, window=window, guides=guides)
+
+
+def _describe(
+    found: Found,
+    support: _Support,
+    model: FewShot,
+    *,
+    command: Sequence[str],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    carrier = model.carrier
+    nameless = all(name.startswith(NAMELESS) for name in found.names.names)
+    weights = {model.recipe.name: model.sha256}
+    if carrier is not None:
+        weights[carrier.recipe.name] = carrier.sha256
+    return {
+        **({} if nameless else {"labels": {"background": 0, **found.names.ids}}),
+        "model": model.recipe.name,
+        "propagator": carrier.recipe.name if carrier else None,
+        "weights_sha256": weights,
+        "licence": model.recipe.licence,
+        "command": list(command),
+        "runtime": str(model.runtime),
+        "seconds": seconds,
+        "support_slices": {
+            organ: sorted(stored_slice(support.scan, z) for z in zs)
+            for organ, zs in found.supports.items()
+        },
+        "guides": [
+            {
+                "z": guide.z,
+                "slice_in_file": stored_slice(found.labels, guide.z),
+                "organ": guide.organ,
+                "reason": guide.reason,
+            }
+            for guide in found.guides
+        ],
+        "not_found": list(found.missing),
+    }

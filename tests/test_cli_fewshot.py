@@ -1,0 +1,74 @@
+"""The command that finds in one scan what was drawn in another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shades import patient
+
+from slicekit.io import read_labels, read_volume, write_labels, write_volume
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A support, what was drawn on it, a query; in HU, as the trial models expect."""
+    (scan, drawn), (other, _) = patient(), patient(2)
+    shift = scan.array.max() / 4
+    paths = tuple(tmp_path / f"{name}.nii.gz" for name in ("support", "drawn", "query"))
+    write_volume(paths[0], scan.with_array(scan.array - shift))
+    write_labels(paths[1], drawn, like=scan)
+    write_volume(paths[2], other.with_array(other.array - shift))
+    return paths
+
+
+@pytest.fixture
+def using(trial_models: Path) -> tuple[str, ...]:
+    return ("--model", str(trial_models / "trial_fewshot.toml"), "--device", "cpu")
+
+
+def test_labels_and_what_lies_beside_them_are_written(
+    door: Callable[..., Any], files: tuple[Path, ...], using: tuple[str, ...], trial_models: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    out = tmp_path / "out.nii.gz"
+    carrier = ("--propagator", trial_models / "trial_propagator.toml")
+    done = door("slicekit", "fewshot", *files, "-o", out, *using, *carrier, "--preview")
+    assert done.code == 0, done.err
+    assert "trial_fewshot and trial_propagator on cpu" in done.err
+    assert "beside it: out.json, out_stats.json, out_preview.png" in done.out
+    read_labels(out, like=read_volume(files[2]))
+    said = json.loads((tmp_path / "out.json").read_text())
+    assert said["propagator"] == "trial_propagator"
+    again = door("slicekit", "fewshot", *files, "-o", out, *using)
+    assert again.code == 1
+    assert "--overwrite" in again.err
+
+
+def test_slices_may_be_named_one_by_one(
+    door: Callable[..., Any], files: tuple[Path, ...], using: tuple[str, ...], tmp_path: Path
+) -> None:
+    out, words = tmp_path / "out.nii.gz", ("--no-propagation", "--organs", "label_7")
+    done = door("slicekit", "fewshot", *files, "-o", out, *using, *words)
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "out.json").read_text())["propagator"] is None
+
+
+def test_a_missing_organ_and_a_wrong_model_are_told(
+    door: Callable[..., Any], files: tuple[Path, ...], using: tuple[str, ...], trial_models: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    words = ("slicekit", "fewshot", *files, "-o", tmp_path / "out.nii.gz", "--no-propagation")
+    done = door(*words, *using, "--organs", "spleen")
+    assert done.code == 1
+    assert "does not show spleen; it shows label_3, label_7" in done.err
+    done = door(*words, "--model", trial_models / "trial_reference.toml", "--device", "cpu")
+    assert done.code == 1
+    assert "is a reference, wanted a fewshot" in done.err
+    done = door(*words, "--device", "cpu")
+    assert done.code == 1
+    assert "abdomen_ct_fewshot" in done.err  # its weights are not bundled yet
+    assert "train them first" in done.err
