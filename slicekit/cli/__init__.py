@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from slicekit.cli.learning import train
+from slicekit.cli.learning import pseudo, queue, train
 from slicekit.cli.scans import propagate, segment
 from slicekit.cli.tools import evaluate, import_weights, phantom
 from slicekit.terminal import run
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (segment, propagate, train, evaluate, phantom, import_weights):
+for command in (segment, propagate, train, pseudo, queue, evaluate, phantom, import_weights):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

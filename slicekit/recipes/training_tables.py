@@ -39,6 +39,22 @@ class TeacherRecipe(RampRecipe):
     ones (Pic and Henon-Just: 800 of 1200)."""
 
 
+class RoundsRecipe(Section):
+    """Rounds of training: label what has no labels, choose, and learn from what was accepted."""
+
+    count: Count = 1
+    """1 is a single training, without pseudo labels on disk."""
+    rules: tuple[str, ...] = ("volume", "component", "order", "confidence>=0.7")
+    """What an organ of a scan must pass to be learnt from, as ``slicekit pseudo --rules`` takes
+    them."""
+    per_organ: Count | None = None
+    """How many scans an organ is learnt from, the best ones; all that pass when absent."""
+    steps_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Steps of a later round, as a share of ``training.steps``."""
+    rate_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Largest learning rate of a later round, as a share of ``training.learning_rate``."""
+
+
 class ClipRecipe(Section):
     """Clips of three slices for the propagator."""
 
@@ -104,7 +120,8 @@ class TrainingRecipe(Section):
 
     method: Method = "cps"
     """How a reference learns: two networks teach one another (``cps``), they learn side by side
-    from labels alone, one network does (``supervised``), or a pupil follows a teacher."""
+    from labels alone, one network does (``supervised``), or a pupil follows a teacher. Other roles
+    have one way to learn and name none."""
     steps: Count
     batch: Count = 8
     """Labelled slices (reference) or clips (propagator) in a step."""
@@ -148,6 +165,7 @@ class TrainingRecipe(Section):
     """Memory that the slices may take; what does not fit is kept on disk."""
     cps: CpsRecipe = CpsRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
+    rounds: RoundsRecipe = RoundsRecipe()
     clips: ClipRecipe = ClipRecipe()
     tracks: TrackRecipe | None = None
     """Train on single organs in regions of interest instead of clips of whole slices."""

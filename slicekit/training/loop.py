@@ -88,6 +88,7 @@ def fit(
     runtime: Runtime,
     evaluate: Evaluation | None = None,
     progress: Callable[[int, int], None] | None = None,
+    teacher_sha256: str | None = None,
 ) -> tuple[nn.Module, dict[str, float]]:
     """Train a network to the last step of its recipe, from where ``out`` says it stands.
 
@@ -100,12 +101,13 @@ def fit(
         runtime: Device, precision and threads.
         evaluate: Scores the averaged network every ``evaluate_every`` steps and at the end.
         progress: Told ``(steps done, steps in all)`` after every step.
+        teacher_sha256: Of the teacher's tensors, where the method has one: it is of the run.
 
     Returns:
         The averaged network in eval mode, and its last scores.
 
     Raises:
-        CheckpointError: ``out`` holds the state of another recipe.
+        CheckpointError: ``out`` holds the state of another recipe or teacher.
         DatasetError: A batch could not be made; the message names the step and the cause.
         Interrupted: SIGINT or SIGTERM came; the state was saved first.
         SlicekitError: The gradient of a step is not finite.
@@ -117,7 +119,7 @@ def fit(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    state = RunState(network, average, optimiser)
+    state = RunState(network, average, optimiser, teacher_sha256=teacher_sha256)
     done, scores = read_state(out / STATE, state, recipe=recipe, runtime=runtime)
     journal = Journal(out / LOG, keep_to=done)
     started, first = time.monotonic(), done

@@ -67,6 +67,12 @@ def gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path])
             f"no scan is held out, so nothing tells how well the model does; name a group "
             f"{training.held_out_group or 'val'!r} in {folders[0] / 'splits.json'}"
         )
+    elif all(case.labels is None for case in apart):
+        _warn(
+            f"no held-out scan has labels ({', '.join(case.name for case in apart[:5])}), so "
+            f"nothing tells how well the model does; put their label maps into "
+            f"{folders[0] / 'labelsTr'}"
+        )
     read = partial(read_case, labels=recipe.labels if recipe.organs else None, recipe=recipe.input)
     cached = iter(
         cache_scans(

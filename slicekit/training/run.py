@@ -48,8 +48,8 @@ def train(
     Raises:
         DatasetError: The dataset does not hold what the recipe needs, or an unlabelled scan is
             one that is held out.
-        CheckpointError: ``out`` holds the state of another recipe, or a file to start from or
-            the teacher's is damaged or fits nothing.
+        CheckpointError: ``out`` holds the state of another recipe or teacher, or a file to start
+            from or the teacher's is damaged or fits nothing.
         RecipeError: The teacher is another kind of model.
         Interrupted: A signal came; the state was saved first.
     """
@@ -71,6 +71,7 @@ def train(
         runtime=runtime,
         evaluate=evaluate if material.held_out else None,
         progress=progress,
+        teacher_sha256=chosen.teacher_sha256,
     )
     card = material.card() | {
         "steps": recipe.training.steps,

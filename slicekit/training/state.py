@@ -39,6 +39,8 @@ class RunState:
     average: nn.Module
     optimiser: torch.optim.Optimizer
     census: Census = field(default_factory=Census)
+    teacher_sha256: str | None = None
+    """Of the teacher that was trained before, where there is one; it does not change."""
 
 
 def write_state(
@@ -65,6 +67,7 @@ def write_state(
         "step": step,
         "scores": scores,
         "census": state.census.counts,
+        "teacher_sha256": state.teacher_sha256,
         "threads": runtime.threads,
         "precision": runtime.precision,
         "torch": torch.__version__,
@@ -81,8 +84,8 @@ def read_state(
         Steps done and the last scores; ``(0, {})`` where nothing is saved.
 
     Raises:
-        CheckpointError: The file is damaged, is no run state or belongs to another recipe; the
-            message shows what differs.
+        CheckpointError: The file is damaged, is no run state, or belongs to another recipe or to
+            another teacher; the message shows what differs.
     """
     if not path.exists():
         return 0, {}
@@ -94,6 +97,7 @@ def read_state(
         )
     _expect_recipe(stored.header.get("recipe", "{}"), recipe, path=path)
     facts = json.loads(stored.header["run"])
+    _expect_teacher(facts.get("teacher_sha256"), state.teacher_sha256, recipe=recipe, path=path)
     now = {
         "threads": runtime.threads,
         "precision": runtime.precision,
@@ -157,6 +161,16 @@ def _expect_recipe(theirs: str, recipe: Recipe, *, path: Path) -> None:
             f"{path}: belongs to another recipe; choose another --out, or undo the change: "
             + "; ".join(changes[:_NAMED])
             + rest
+        )
+
+
+def _expect_teacher(before: str | None, now: str | None, *, recipe: Recipe, path: Path) -> None:
+    """Refuse to go on with another teacher under the same name; an old state names none."""
+    if before is not None and before != now:
+        raise CheckpointError(
+            f"{path}: the run began with another teacher: the tensors of "
+            f"{recipe.training.teacher.weights} had SHA-256 {before[:12]}..., now "
+            f"{str(now)[:12]}...; put the old file back, or choose another --out"
         )
 
 

@@ -61,6 +61,23 @@ def test_a_head_for_other_organs_stays_random_and_is_told(
     assert f"{len(own) - 2} of {len(own)} tensors; random: head.weight, head.bias" in caplog.text
 
 
+def test_members_of_one_kind_start_from_the_member_in_their_place(
+    tmp_path: Path, make_recipe
+) -> None:
+    twins = make_recipe(method="side-by-side")
+    twins = twins.model_copy(update={"networks": twins.networks[:1] * 3})
+    file = tmp_path / "old.safetensors"
+    old = stored(twins, file, seed=1)
+    recipe = starting(twins, file, file, file)
+    network = build_network(recipe)
+    start_networks(network, recipe)
+    assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
+    alone = recipe.model_copy(update={"networks": recipe.networks[:1]})
+    network = build_network(alone)
+    start_networks(network, alone)
+    assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
+
+
 def test_a_propagator_starts_from_another(tmp_path: Path, make_recipe) -> None:
     file = tmp_path / "old.safetensors"
     old = stored(make_recipe("propagator"), file, seed=1)

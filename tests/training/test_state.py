@@ -157,6 +157,17 @@ def test_a_recipe_written_before_a_setting_had_a_name_is_still_the_same(saved, r
     assert same(other.network, state.network)
 
 
+def test_case_33_a_state_remembers_its_teacher(saved, runtime):
+    path, recipe, state = saved
+    theirs = [replace(state, teacher_sha256=digest * 32) for digest in ("ab", "cd")]
+    read_state(path, replace(fresh(), teacher_sha256="ab"), recipe=recipe, runtime=runtime)
+    write_state(path, theirs[0], step=2, scores={}, recipe=recipe, runtime=runtime)
+    assert read_state(path, theirs[0], recipe=recipe, runtime=runtime)[0] == 2
+    for other in (theirs[1], state):
+        with pytest.raises(CheckpointError, match=r"had SHA-256 abababababab\.\.\., now .*--out"):
+            read_state(path, other, recipe=recipe, runtime=runtime)
+
+
 def test_weights_are_no_state(tmp_path, make_recipe, runtime):
     path = tmp_path / "state.safetensors"
     save_weights(path, fresh().network.state_dict(), make_recipe(), card={})

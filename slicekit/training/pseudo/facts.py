@@ -61,7 +61,8 @@ class OrganFacts:
     stability: float | None = None
     """Dice against an earlier round's labels."""
     both_ways: float | None = None
-    """Dice of what was carried forward only against backward only."""
+    """Dice of what was carried forward only against backward only; ``None`` for an organ that was
+    found, but that neither way carried anywhere."""
     loss: float | None = None
     """Loss of a network that never learnt from this case."""
 
@@ -112,6 +113,11 @@ def measure_facts(
     _expect_inputs(labels, names, confidence, losses, top_k)
     dices = _dices(labels.array, names, members, vote, earlier, both_ways)
     counts = _counts(labels.array, max(names.ids.values(), default=0))
+    if both_ways is not None:
+        carried = set(np.unique(both_ways[0])) | set(np.unique(both_ways[1]))
+        for name, number in names.ids.items():
+            if counts[:, number].any() and number not in carried:
+                dices["both_ways"][name] = None
     boxes = _boxes(labels.array, len(counts[0]) - 1)
     return {
         name: OrganFacts(
@@ -150,9 +156,9 @@ def _dices(
     vote: NDArray[Any] | None,
     earlier: NDArray[Any] | None,
     both_ways: tuple[NDArray[Any], NDArray[Any]] | None,
-) -> dict[str, Any]:
+) -> dict[str, dict[str, Any]]:
     """Compare label maps: field of ``OrganFacts`` to organ to Dice."""
-    dices: dict[str, dict[str, float]] = {}
+    dices: dict[str, dict[str, Any]] = {}
     if members:
         said = array if vote is None else vote
         expect_shape("vote", said, " ".join(map(str, array.shape)))

@@ -71,6 +71,17 @@ def judge(
     """
     for rule in rules:
         _expect_possible(rule, case, prior)
+    return judge_measured(case, prior, rules)
+
+
+def judge_measured(
+    case: Mapping[str, OrganFacts], prior: Prior | None, rules: Sequence[Rule]
+) -> dict[str, Judgement]:
+    """Judge a case of which was measured what the rules need, as far as there was anything.
+
+    As ``judge``, but a fact that no organ has, as where neither way carried any of them anywhere,
+    speaks against the organs and is no mistake of the caller's.
+    """
     return {
         name: _judge_present(facts, case, prior, rules)
         if facts.voxels

@@ -17,6 +17,7 @@ from slicekit.training.pseudo import (
     measure_facts,
     parse_rules,
 )
+from slicekit.training.pseudo.judge import judge_measured
 
 RULES = parse_rules(["volume", "component", "continuity", "order", "border", "voxels>=8"])
 BODY = (0, 64, 0, 64)
@@ -181,3 +182,13 @@ def test_the_score_tells_whether_it_was_accepted(facts):
     assert found.weakest <= found.score <= 1
     # one rule more never accepts what was refused
     assert judge({"liver": facts}, None, rules[:3])["liver"].accepted or not found.accepted
+
+
+def test_facts_of_which_there_was_nothing_to_measure_speak_against_an_organ():
+    facts = {"liver": OrganFacts("liver", 10, 1.0), "aorta": OrganFacts("aorta", 0, 0.0)}
+    rules = parse_rules(["both-ways"])
+    with pytest.raises(RecipeError, match="'both-ways' needs what measure_facts was not given"):
+        judge(facts, None, rules)
+    for one in judge_measured(facts, None, rules).values():
+        assert not one.accepted
+        assert "both-ways was not measured, so nothing speaks for it" in one.reason
