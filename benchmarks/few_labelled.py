@@ -60,11 +60,17 @@ ROWS = {
     "cps-longer": "CPS, as many steps as with a round",
     "cps-round": "CPS + pseudo round",
     "cps-round-propagation": "CPS + pseudo round + propagation",
+    "cps-rounds": "CPS + two pseudo rounds",
+    "cps-rounds-propagation": "CPS + two pseudo rounds + propagation",
     "mean-teacher": "Mean Teacher: TransUNet",
     "teacher-student": "teacher-student: TransUNet",
     "dynunet": "DynUNet, labels alone",
     "dynunet-round": "DynUNet + pseudo labels by voxel count",
 }
+_ROUNDS = {"cps-round": 2, "cps-rounds": 3}
+_BEFORE = {"cps-round": "cps", "cps-rounds": "cps-round", "dynunet-round": "dynunet"}
+"""Rows that go on where another one ended."""
+_CARRIED = "-propagation"
 ALONE = ("supervised", "mean-teacher", "teacher-student")
 
 
@@ -85,8 +91,8 @@ class Bench:
         changes = [*SHARED, f"training.steps={round(self.steps * longer)}"]
         if row == "teacher-student":
             changes.append(f"training.teacher.weights={self.weights('supervised')}")
-        if row == "cps-round":
-            changes.append("training.rounds.count=2")
+        if row in _ROUNDS:
+            changes.append(f"training.rounds.count={_ROUNDS[row]}")
         return self._read("ct_abdomen_reference", changes, method=row if row != "cps" else None)
 
     def _read(self, name: str, changes: Sequence[str], *, method: str | None = None) -> Recipe:
@@ -104,7 +110,7 @@ class Bench:
         """Train one row, unless its weights are there."""
         volumetric = row.startswith("dynunet")
         name = "ct_abdomen_volumetric" if volumetric else "ct_abdomen_reference"
-        if row == "cps-round-propagation":
+        if row.endswith(_CARRIED):
             self._train_propagator()
             return
         if self.weights(row, name).exists():
@@ -123,10 +129,12 @@ class Bench:
             recipe = recipe.model_copy(update={"networks": small})
         else:
             recipe = self.recipe(row)
-        out, first = self.out / row, self.out / row.removesuffix("-round")
-        if row.endswith("-round"):
+        out = self.out / row
+        if row in _BEFORE:
+            before = self.out / _BEFORE[row]
             if not (out / "round-1").exists():
-                shutil.copytree(first, out / "round-1")
+                shutil.copytree(before, out if _BEFORE[row] in _ROUNDS else out / "round-1")
+                self.weights(row, name).unlink(missing_ok=True)
             alone = recipe.inference.model_copy(update={"propagator": None})
             recipe = recipe.model_copy(update={"inference": alone})
             train_in_rounds(recipe, data=self.data, out=out, runtime=self.runtime)
@@ -142,9 +150,10 @@ class Bench:
 
     def score(self, row: str, group: str) -> Tally:
         """Score one row on held-out scans, on their own grids."""
-        if row == "cps-round-propagation":
+        if row.endswith(_CARRIED):
             carrier = self.weights("propagator", "ct_abdomen_propagator")
-            model = load_model(self.weights("cps-round"), pick_runtime(), propagator=carrier)
+            path = self.weights(row.removesuffix(_CARRIED))
+            model = load_model(path, pick_runtime(), propagator=carrier)
         else:
             name = "volumetric" if row.startswith("dynunet") else "reference"
             path = self.weights(row, f"ct_abdomen_{name}")
@@ -191,14 +200,14 @@ def main() -> None:
         )
         print(row, {key: value for key, value in rows[-1].items() if key != "way"}, flush=True)
     reached = {name: row["dsc_8_organs"] for name, row in zip(args.rows, rows, strict=True)}
-    whole, base = reached.get("cps-round-propagation"), reached.get("supervised")
+    base = reached.get("supervised", float("nan"))
     write_result(
         "few_labelled",
         title="Four labelled and ten unlabelled scans: what each way makes of them",
         figures={
-            "chain_minus_supervised": float("nan")
-            if whole is None or base is None
-            else whole - base,
+            f"{name}_minus_supervised": reached[name] - base
+            for name in ("cps", "cps-round", "cps-round-propagation", "cps-rounds-propagation")
+            if name in reached
         },
         rows=rows,
         notes=[

@@ -25,13 +25,18 @@ def choice(z: int, *organs: int) -> GuideChoice:
 
 
 def test_carried_masks_count_as_much_as_their_guides_are_sure() -> None:
-    found = trust_in(SEEN, [choice(0, 1, 2), choice(4, 1)], share=0.5)
-    assert found.shares == pytest.approx({1: 1 - 0.5 * 0.9, 2: 1 - 0.5 * 0.4})
+    both = trust_in(SEEN, [choice(0, 1, 2), choice(4, 1)], share=0.5)
+    assert both.shares[1] == pytest.approx(0.5), "sure guides"
+    assert both.shares[2] == pytest.approx(1.0), "doubtful guides"
+    halfway = evidence([[0.7, 0.0, 0.0]], [[9, 0, 0]])
+    assert trust_in(halfway, [choice(0, 1)], share=0.5).shares == pytest.approx({1: 0.75})
 
 
-def test_an_organ_that_was_seen_but_never_guides_is_left_to_the_reference() -> None:
-    assert trust_in(SEEN, [choice(0, 1, 2)], share=0.5).alone == {3}
+def test_what_no_sure_guide_carries_is_left_to_the_reference() -> None:
     assert trust_in(SEEN, [choice(0, 1)], share=0.5).alone == {2, 3}
+    assert trust_in(SEEN, [choice(0, 1, 2)], share=0.5).alone == {2, 3}, "2 has doubtful guides"
+    absent = evidence([[0.9, 0.0, 0.0]], [[9, 0, 0]])
+    assert trust_in(absent, [choice(0, 1)], share=0.5).alone == frozenset()
 
 
 def test_carried_masks_alone_leave_nothing_to_the_reference() -> None:
