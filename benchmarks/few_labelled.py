@@ -67,9 +67,8 @@ ROWS = {
     "dynunet": "DynUNet, labels alone",
     "dynunet-round": "DynUNet + pseudo labels by voxel count",
 }
-_ROUNDS = {"cps-round": 2, "cps-rounds": 3}
-_BEFORE = {"cps-round": "cps", "cps-rounds": "cps-round", "dynunet-round": "dynunet"}
-"""Rows that go on where another one ended."""
+_ROUNDS = {"cps-round": ("cps", 2), "cps-rounds": ("cps", 3), "dynunet-round": ("dynunet", 2)}
+"""Rows in rounds: the row that was the first of them, and how many."""
 _CARRIED = "-propagation"
 ALONE = ("supervised", "mean-teacher", "teacher-student")
 
@@ -83,6 +82,9 @@ class Bench:
 
     def weights(self, row: str, name: str = "ct_abdomen_reference") -> Path:
         """Return where the weights of a row lie once it is trained."""
+        if row in _ROUNDS:
+            first, count = _ROUNDS[row]
+            return self.out / f"{first}-round" / f"round-{count}" / f"{name}.safetensors"
         return self.out / row / f"{name}.safetensors"
 
     def recipe(self, row: str) -> Recipe:
@@ -92,7 +94,7 @@ class Bench:
         if row == "teacher-student":
             changes.append(f"training.teacher.weights={self.weights('supervised')}")
         if row in _ROUNDS:
-            changes.append(f"training.rounds.count={_ROUNDS[row]}")
+            changes.append(f"training.rounds.count={_ROUNDS[row][1]}")
         return self._read("ct_abdomen_reference", changes, method=row if row != "cps" else None)
 
     def _read(self, name: str, changes: Sequence[str], *, method: str | None = None) -> Recipe:
@@ -129,17 +131,16 @@ class Bench:
             recipe = recipe.model_copy(update={"networks": small})
         else:
             recipe = self.recipe(row)
-        out = self.out / row
-        if row in _BEFORE:
-            before = self.out / _BEFORE[row]
-            if not (out / "round-1").exists():
-                shutil.copytree(before, out if _BEFORE[row] in _ROUNDS else out / "round-1")
-                self.weights(row, name).unlink(missing_ok=True)
-            alone = recipe.inference.model_copy(update={"propagator": None})
-            recipe = recipe.model_copy(update={"inference": alone})
-            train_in_rounds(recipe, data=self.data, out=out, runtime=self.runtime)
-        else:
-            train(recipe, data=self.data, out=out, runtime=self.runtime)
+        if row not in _ROUNDS:
+            train(recipe, data=self.data, out=self.out / row, runtime=self.runtime)
+            return
+        first, _ = _ROUNDS[row]
+        out = self.out / f"{first}-round"
+        if not (out / "round-1").exists():
+            shutil.copytree(self.out / first, out / "round-1")
+        alone = recipe.inference.model_copy(update={"propagator": None})
+        recipe = recipe.model_copy(update={"inference": alone})
+        train_in_rounds(recipe, data=self.data, out=out, runtime=self.runtime)
 
     def _train_propagator(self) -> None:
         if not self.weights("propagator", "ct_abdomen_propagator").exists():
