@@ -124,13 +124,12 @@ def pseudo(
 ) -> None:
     """Label scans without labels, choose what can be believed, write a dataset to train on."""
     from slicekit.data.cases import find_cases
-    from slicekit.recipes import RoundsRecipe
-    from slicekit.training.pseudo import parse_rules, read_prior
+    from slicekit.training.pseudo import parse_rules, read_prior, usual_rules
     from slicekit.training.pseudo.groups import choose_groups
     from slicekit.training.pseudo.labelling import label_dataset
     from slicekit.training.pseudo.needs import Helpers
 
-    asked = parse_rules(rules if rules is not None else RoundsRecipe().rules)
+    asked = parse_rules(rules or ())
     dataset = find_cases(data)
     held_out = held_out_group
     if held_out is None and "val" in dataset.splits:
@@ -149,7 +148,8 @@ def pseudo(
     print(f"{loaded.recipe.name} on {loaded.runtime}", file=sys.stderr)
     with bar() as told:
         made = label_dataset(
-            dataset, groups, loaded, out, rules=asked, progress=told,
+            dataset, groups, loaded, out, progress=told,
+            rules=usual_rules(loaded.recipe.role) if rules is None else asked,
             helpers=Helpers(prior=known, other=other, earlier=earlier, per_organ=per_organ),
         )  # fmt: skip
     _tell_pseudo(made, write_pseudo_report(made, window=shown_window(loaded)))

@@ -44,9 +44,9 @@ class RoundsRecipe(Section):
 
     count: Count = 1
     """1 is a single training, without pseudo labels on disk."""
-    rules: tuple[str, ...] = ("volume", "component", "order", "confidence>=0.7")
+    rules: tuple[str, ...] | None = None
     """What an organ of a scan must pass to be learnt from, as ``slicekit pseudo --rules`` takes
-    them."""
+    them; the usual ones when absent (``training.pseudo.usual_rules``)."""
     per_organ: Count | None = None
     """How many scans an organ is learnt from, the best ones; all that pass when absent."""
     steps_share: Annotated[float, Field(gt=0, le=1)] = 0.5

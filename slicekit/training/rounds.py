@@ -21,7 +21,7 @@ from slicekit.training.pseudo.folder import HELD_OUT, TRAIN, UNLABELLED
 from slicekit.training.pseudo.groups import choose_groups
 from slicekit.training.pseudo.labelling import PseudoDataset, label_dataset
 from slicekit.training.pseudo.needs import Helpers, expect_possible
-from slicekit.training.pseudo.rules import Rule, kind_of, parse_rules
+from slicekit.training.pseudo.rules import Rule, kind_of, parse_rules, usual_rules
 from slicekit.training.run import train
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def train_in_rounds(
         Interrupted: A signal came; the state was saved first.
     """
     folder, settings = Path(out), recipe.training.rounds
-    rules = parse_rules(settings.rules)
+    rules = usual_rules(recipe.role) if settings.rules is None else parse_rules(settings.rules)
     dataset = find_cases(data)
     splits, training = dataset.splits, recipe.training
     groups = choose_groups(
