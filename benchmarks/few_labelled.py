@@ -123,7 +123,7 @@ class Bench:
                 "ct_abdomen_volumetric",
                 [
                     *VOLUMETRIC,
-                    f"training.steps={self.steps // 2}",
+                    f"training.steps={self.steps // 5}",
                     f"training.rounds.count={rounds}",
                 ],
             )
@@ -173,11 +173,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--threads", type=int, help="CPU threads of the training; all if not given")
     parser.add_argument("--group", default="val", help="group of splits.json to score on")
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    runtime = pick_runtime(backend="torch")
+    runtime = pick_runtime(backend="torch", threads=args.threads)
     benches = [
         Bench(args.data, args.out / f"seed-{seed}", runtime, args.steps, seed)
         for seed in args.seeds
@@ -213,8 +214,8 @@ def main() -> None:
         rows=rows,
         notes=[
             f"Scored on the group {args.group!r} at the last step; {len(args.seeds)} seed(s).",
-            f"{args.steps} steps of 4 labelled and 4 unlabelled slices, DynUNet half as many of 2",
-            "patches at 2.5 mm (a short run). A round adds half as many steps at half the rate.",
+            f"{args.steps} steps of 4 labelled and 4 unlabelled slices, DynUNet {args.steps // 5} of",
+            "2 patches at 2.5 mm (a short run). A round adds half as many steps at half the rate.",
             "The propagator learnt from the same four scans only.",
         ],
         folder=args.results,
