@@ -214,8 +214,9 @@ def main() -> None:
         rows=rows,
         notes=[
             f"Scored on the group {args.group!r} at the last step; {len(args.seeds)} seed(s).",
-            f"{args.steps} steps of 4 labelled and 4 unlabelled slices, DynUNet {args.steps // 5} of",
-            "2 patches at 2.5 mm (a short run). A round adds half as many steps at half the rate.",
+            f"{args.steps} steps of 4 labelled and 4 unlabelled slices; of DynUNet a short run,",
+            f"{args.steps // 5} steps of 2 patches at 2.5 mm.",
+            "A round adds half as many steps at half the rate.",
             "The propagator learnt from the same four scans only.",
         ],
         folder=args.results,
