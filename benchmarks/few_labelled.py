@@ -219,6 +219,7 @@ def main() -> None:
             "A round adds half as many steps at half the rate.",
             "The propagator learnt from the same four scans only.",
         ],
+        command="python benchmarks/few_labelled.py --data DIR --out RUNS",
         folder=args.results,
     )
 

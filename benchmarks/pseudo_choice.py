@@ -3,7 +3,7 @@
 A model labels scans whose labels it never saw; each rule and some sets of rules then accept organs.
 The truth is looked at only afterwards: the mean DSC of what was accepted against what was refused.
 
-    python benchmarks/pseudo_choice.py --data DIR --model WEIGHTS --judge WEIGHTS --out DIR
+    python benchmarks/pseudo_choice.py --data DIR --model WEIGHTS --judge WEIGHTS --out FOLDER
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from slicekit.training.pseudo import (
     judge,
     parse_rules,
     precision_of_choice,
+    usual_rules,
 )
 from slicekit.training.pseudo.groups import choose_groups
 from slicekit.training.pseudo.labelling import Helpers, PseudoDataset, label_dataset
@@ -34,7 +35,7 @@ SETS = {
     "agreement (Pham et al.)": ("agreement",),
     "with prior knowledge": ("volume", "component", "continuity", "order", "border"),
     "without it": ("confidence", "confidence-top", "agreement"),
-    "slicekit's choice": ("volume", "component", "order", "confidence>=0.7"),
+    "slicekit's choice": tuple(map(str, usual_rules("reference"))),
 }
 ALONE = (
     "volume", "component", "continuity", "order", "border", "confidence", "confidence-top",
@@ -121,10 +122,14 @@ def main() -> None:
         },
         rows=rows,
         notes=[
-            f"{len(made.facts)} scans of the group {args.unlabelled!r}, whose labels no model saw.",
+            f"{len(made.facts)} scans of the group {args.unlabelled!r}, whose labels no model saw:",
+            "pairs and a propagator of `few_labelled.py`, trained on four other scans.",
             "An organ counts once a scan. One that was taken as absent counts 1 where it is.",
-            "An organ that was not found is accepted only where a labelled scan lacks it too.",
+            "An organ that was not found is accepted only where a labelled scan lacks it too and a",
+            "rule that can tell was asked.",
         ],
+        command="python benchmarks/pseudo_choice.py --data DIR --model WEIGHTS --judge WEIGHTS "
+        "--earlier FOLDER --propagator WEIGHTS --out FOLDER",
         folder=args.results,
     )
 

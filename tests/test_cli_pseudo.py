@@ -111,12 +111,17 @@ def test_groups_and_the_held_out_scans(
     splits = {"val": ["bare"], "more": ["two"]}
     (data / "splits.json").write_text(json.dumps(splits))
     done = pseudo("--rules", "voxels>=1")
+    assert done.code == 1
+    assert "the further groups more" in done.err
+    (data / "splits.json").write_text(json.dumps({"val": ["bare"]}))
+    done = pseudo("--rules", "voxels>=1")
     assert done.code == 0
     assert find_cases(tmp_path / "out").splits["val"] == ("bare",)
     assert find_cases(tmp_path / "out").splits["pseudo"] == (ODD,)
     pseudo("--rules", "voxels>=1", "--held-out-group", "")
     assert find_cases(tmp_path / "out").splits["val"] == ()
     assert find_cases(tmp_path / "out").splits["pseudo"] == (ODD, "bare")
+    (data / "splits.json").write_text(json.dumps(splits))
     pseudo("--rules", "voxels>=1", "--group", "more")
     assert find_cases(tmp_path / "out").splits["pseudo"] == ("two",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,7 +72,12 @@ def _in_rounds(
     from slicekit.report.pseudo import write_pseudo_report
     from slicekit.training.rounds import train_in_rounds
 
-    window = recipe.input.three_windows[0]
+    window, failures = recipe.input.three_windows[0], dict[str, str]()
+
+    def labelled(made: PseudoDataset) -> None:
+        failures.update(made.failures)
+        write_pseudo_report(made, window=window)
+
     with bar() as told:
         weights = train_in_rounds(
             recipe,
@@ -81,9 +86,10 @@ def _in_rounds(
             runtime=runtime,
             unlabelled=unlabelled,
             progress=told,
-            labelled=lambda made: write_pseudo_report(made, window=window),
+            labelled=labelled,
         )
     print(weights)
+    _tell_failures(failures)
 
 
 def pseudo(
@@ -96,13 +102,13 @@ def pseudo(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Scans to label, a group of splits.json; else the unlabelled."),
+        typer.Option(help="Scans to label, a group of splits.json; else as the model was trained."),
     ] = None,
     labelled_group: Annotated[
-        str | None, typer.Option(help="Scans whose labels are true; else all others.")
+        str | None, typer.Option(help="Scans whose labels are true; else as the model was trained.")
     ] = None,
     held_out_group: Annotated[
-        str | None, typer.Option(help="Scans that nothing is learnt from; else val; '' for none.")
+        str | None, typer.Option(help="Scans that nothing is learnt from; '' for none.")
     ] = None,
     prior: Annotated[
         Path | None, typer.Option(help="What organs are like; else learnt from the labelled scans.")
@@ -125,18 +131,12 @@ def pseudo(
     """Label scans without labels, choose what can be believed, write a dataset to train on."""
     from slicekit.data.cases import find_cases
     from slicekit.training.pseudo import parse_rules, read_prior, usual_rules
-    from slicekit.training.pseudo.groups import choose_groups
+    from slicekit.training.pseudo.groups import usual_groups
     from slicekit.training.pseudo.labelling import label_dataset
     from slicekit.training.pseudo.needs import Helpers
 
     asked = parse_rules(rules or ())
     dataset = find_cases(data)
-    held_out = held_out_group
-    if held_out is None and "val" in dataset.splits:
-        held_out = "val"
-    groups = choose_groups(
-        dataset, labelled=labelled_group, unlabelled=group, held_out=held_out or None
-    )
     known = read_prior(prior) if prior is not None else None
     from slicekit.inference.model import load_model
     from slicekit.report.pseudo import shown_window, write_pseudo_report
@@ -144,6 +144,10 @@ def pseudo(
 
     runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
+    groups = usual_groups(
+        dataset, loaded.recipe,
+        labelled=labelled_group, unlabelled=group, held_out=held_out_group,
+    )  # fmt: skip
     other = None if judge is None else load_model(judge, runtime, propagator=False)
     print(f"{loaded.recipe.name} on {loaded.runtime}", file=sys.stderr)
     with bar() as told:
@@ -153,8 +157,7 @@ def pseudo(
             helpers=Helpers(prior=known, other=other, earlier=earlier, per_organ=per_organ),
         )  # fmt: skip
     _tell_pseudo(made, write_pseudo_report(made, window=shown_window(loaded)))
-    if made.failures:
-        raise typer.Exit(2)
+    _tell_failures(made.failures)
 
 
 def _tell_pseudo(made: PseudoDataset, files: Sequence[Path]) -> None:
@@ -165,8 +168,14 @@ def _tell_pseudo(made: PseudoDataset, files: Sequence[Path]) -> None:
         found = sum(not one.absent for one in judged)
         print(f"  {organ}: {taken} of {found} accepted")
     print(f"  beside it: {', '.join(path.name for path in files)}")
-    for name, why in made.failures.items():
+
+
+def _tell_failures(failures: Mapping[str, str]) -> None:
+    """Tell which scans could not be read, and end with 2 where there are any."""
+    for name, why in failures.items():
         errors.print(f"error: {name}: {why}", style="red")
+    if failures:
+        raise typer.Exit(2)
 
 
 def queue(
@@ -218,8 +227,7 @@ def queue(
     with bar() as told:
         found = queue_dataset(data, loaded, out, options=options, progress=told)
     _tell_queue(found, wanted=n)
-    if found.failures:
-        raise typer.Exit(2)
+    _tell_failures(found.failures)
 
 
 def _tell_queue(found: Queue, *, wanted: int) -> None:
@@ -232,5 +240,3 @@ def _tell_queue(found: Queue, *, wanted: int) -> None:
             f"{len(found.proposals)} of {wanted}: there is no more among the {found.slices} slices "
             "that were looked at, or it lies next to what was chosen or annotated"
         )
-    for name, why in found.failures.items():
-        errors.print(f"error: {name}: {why}", style="red")

@@ -24,6 +24,7 @@ from slicekit.inference.resample import decide_on
 from slicekit.inference.segmentation import Progress, teller
 from slicekit.inference.selection import GuideChoice, SelectionSettings, select
 from slicekit.inference.settings import PropagateSettings
+from slicekit.inference.sight import Propagator
 from slicekit.inference.stopwatch import Stopwatch
 from slicekit.inference.trust import Trust, trust_in
 from slicekit.inference.view import View, sample_slices
@@ -81,30 +82,27 @@ def carry_guides(
         return (name_every_slice(view, watch, progress) if unsure else labels), chosen
     trust = trust_in(evidence, chosen, share=recipe.opinion_share)
     if (carrier := model.carrier) is not None and carrier.in_regions:
-        labels = _carry_organ_by_organ(view, guides, trust, carrier, watch, progress)
-    else:
-        _carry_slice_by_slice(view, guides, trust, labels, watch, progress)
-    return labels, chosen
+        return _carry_organ_by_organ(view, guides, trust, carrier, watch, progress), chosen
+    return _carry_slice_by_slice(view, guides, trust, model.propagator, watch, progress), chosen
 
 
 def _carry_slice_by_slice(
     view: View,
     guides: Sequence[Guide],
     trust: Trust,
-    labels: NDArray[Any],
+    propagator: Propagator,
     watch: Stopwatch,
     progress: Progress | None,
-) -> None:
-    """Carry all organs together through whole slices, into ``labels``."""
+) -> NDArray[Any]:
+    """Carry all organs together through whole slices."""
     model, recipe = view.model, view.model.recipe.inference
+    labels = view.empty_labels()
     told = teller(progress, "propagate", len(labels))
-    if model.propagator is None:
-        return
     with watch("propagate"):
         walk = propagate(
             view.windows,
             guides,
-            model.propagator,
+            propagator,
             length=len(labels),
             slice_mm=view.image.spacing_mm[0],
             runtime=model.runtime,
@@ -121,6 +119,7 @@ def _carry_slice_by_slice(
         for done, answer in enumerate(walk, start=1):
             labels[answer.z] = answer.labels
             told(done)
+    return labels
 
 
 def _carry_organ_by_organ(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from slicekit.checks import expect_shape
+from slicekit.inference.doubt import most_to_quarrel_about
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def uncertainty(
     shares = probabilities.float()
     entropy = torch.special.entr(shares.mean(dim=0)).sum(dim=0)
     sure = 1 - entropy / log(classes)
-    if members > 1:
+    if members > 1:  # spares the time for one
         alone = torch.special.entr(shares).sum(dim=1).mean(dim=0)
         apart = (entropy - alone).clamp(min=0)
-        sure = sure * (1 - apart / log(min(members, classes)))
+        sure = sure * (1 - apart / most_to_quarrel_about(members, classes))
     unsure: Tensor = 1 - sure
     return unsure.clamp(0, 1)

@@ -108,6 +108,10 @@ def _explain(entry: dict[str, Any]) -> str:
         return f"the key {where!r} is missing"
     if entry["type"] == "value_error":
         return f"{where}: {entry['ctx']['error']}"
+    if entry["type"] in ("tuple_type", "list_type"):
+        came = entry["input"]
+        example = f", such as '{json.dumps([came])}'" if isinstance(came, str | int | float) else ""
+        return f"{where}: wanted a list{example}, got {came!r}"[:400]
     return f"{where}: {entry['msg']} (got {entry['input']!r})"[:400]
 
 

@@ -162,7 +162,7 @@ class TrainingRecipe(Section):
     """Marginal loss: weight of what keeps organs nobody drew out of those that were drawn. The
     cross entropy does so already, so it is small."""
     cache_gib: Positive = 4.0
-    """Memory that the slices may take; what does not fit is kept on disk."""
+    """Memory that slices and labels may take; what does not fit is kept on disk."""
     cps: CpsRecipe = CpsRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     rounds: RoundsRecipe = RoundsRecipe()

@@ -22,7 +22,7 @@ from slicekit.io import (
     write_labels,
     write_map,
 )
-from slicekit.io.atomic import why_not_written, write_atomically
+from slicekit.io.atomic import why_not_written, write_text
 from slicekit.io.nifti_write import is_nifti_name
 from slicekit.report.batch import Beside, outputs_beside
 from slicekit.report.preview import write_preview
@@ -223,9 +223,4 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     Raises:
         WriteError: It cannot be written.
     """
-    text = json.dumps(content, indent=2) + "\n"
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text(path, json.dumps(content, indent=2) + "\n")

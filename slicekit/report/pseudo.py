@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader
 
 from slicekit.inference.model import Model
 from slicekit.io import read_labels, read_volume
+from slicekit.io.atomic import write_text
 from slicekit.metrics import mean_of
 from slicekit.report.organ_picture import organ_picture
 from slicekit.training.pseudo import Judgement, rank
-from slicekit.training.pseudo.folder import write_text
 from slicekit.training.pseudo.labelling import PseudoDataset
 from slicekit.windows import Window
 

@@ -77,7 +77,10 @@ def choose(recipe: Recipe, material: Material, runtime: Runtime) -> Choice:
     labelled, sha256 = material.labelled, None
     if training.method == "teacher-student":
         teacher = load_teacher(recipe, runtime, held_out=[scan.name for scan in material.held_out])
-        labelled += confident_labels(teacher.network, material.free, recipe=recipe, runtime=runtime)
+        left = int(training.cache_gib * 2**30) - material.bytes_in_memory
+        labelled += confident_labels(
+            teacher.network, material.free, recipe=recipe, runtime=runtime, budget_bytes=left
+        )
         step, sha256 = partial(step, teacher=teacher.network), teacher.sha256
     taught = TwoStreamBatches(
         labelled, phantoms=material.phantoms, unlabelled=material.free, recipe=recipe

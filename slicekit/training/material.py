@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from slicekit.data.cases import Case, find_cases, training_split
 from slicekit.data.doubts import expect_no_leak, tell_doubles, tell_gaps
+from slicekit.data.on_disk import bytes_in_memory
 from slicekit.data.phantom import PHANTOM_LABELS, make_phantom
 from slicekit.data.slices import CachedScan, cache_scan, cache_scans, read_case
 from slicekit.errors import DatasetError, DataWarning, RecipeError
@@ -31,6 +32,21 @@ class Material:
     held_out: tuple[CachedScan, ...]
     free: tuple[CachedScan, ...]
     phantoms: tuple[CachedScan, ...]
+
+    def groups(self) -> dict[str, tuple[CachedScan, ...]]:
+        """Return all of them by what a user calls their group."""
+        return {
+            "labelled": self.labelled,
+            "held out": self.held_out,
+            "unlabelled": self.free,
+            "phantoms": self.phantoms,
+        }
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Bytes of what does not lie on disk."""
+        scans = chain.from_iterable(self.groups().values())
+        return sum(bytes_in_memory(scan.slices, scan.labels) for scan in scans)
 
     def card(self) -> dict[str, Any]:
         """Name them for the model card."""

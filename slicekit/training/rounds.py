@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from slicekit.checkpoint import load_weights, save_weights
-from slicekit.data.cases import find_cases
+from slicekit.data.cases import Dataset, Groups, find_cases
 from slicekit.errors import RecipeError
 from slicekit.inference.model import Carrier, load_model, load_propagator
 from slicekit.recipes import Recipe, RoundsRecipe, expect_same_view
@@ -63,28 +64,13 @@ def train_in_rounds(
         Interrupted: A signal came; the state was saved first.
     """
     folder, settings = Path(out), recipe.training.rounds
-    rules = usual_rules(recipe.role) if settings.rules is None else parse_rules(settings.rules)
-    dataset = find_cases(data)
-    splits, training = dataset.splits, recipe.training
-    groups = choose_groups(
-        dataset,
-        labelled=training.labelled_group if splits else None,
-        unlabelled=training.unlabelled_group if splits else None,
-        held_out=training.held_out_group if splits else None,
-    )
-    propagator = _find_propagator(recipe, folder)
-    carrier = None if propagator is None else _load_carrier(propagator, recipe, runtime)
-    first = _first_rules(rules)
-    expect_possible(
-        dataset, groups.labelled, recipe, rules=first, helpers=Helpers(), carrier=carrier
-    )
+    plan = _plan(recipe, Path(data), folder, runtime)
     weights, taught, now = Path(), Path(data), _first(recipe)
     for number in range(1, settings.count + 1):
-        here = folder / f"round-{number}"
         weights = train(
             now,
             data=taught,
-            out=here,
+            out=folder / f"round-{number}",
             runtime=runtime,
             unlabelled=unlabelled,
             progress=partial(progress, f"round {number}"),
@@ -94,17 +80,48 @@ def train_in_rounds(
         earlier = folder / f"round-{number}" / "dataset" if number > 1 else None
         taught = folder / f"round-{number + 1}" / "dataset"
         made = label_dataset(
-            dataset,
-            groups,
-            load_model(weights, runtime, propagator=propagator or False),
+            plan.dataset,
+            plan.groups,
+            load_model(weights, runtime, propagator=plan.propagator or False),
             taught,
-            rules=rules if earlier else first,
+            rules=plan.rules if earlier else plan.first_rules,
             helpers=Helpers(earlier=earlier, per_organ=settings.per_organ),
             progress=progress,
         )
         labelled(made)
         now = _finer(recipe, weights, made, more=bool(unlabelled))
     return _keep(weights, recipe, folder)
+
+
+class _Plan(NamedTuple):
+    """What all rounds have in common."""
+
+    dataset: Dataset
+    groups: Groups
+    propagator: str | Path | None
+    rules: tuple[Rule, ...]
+    first_rules: tuple[Rule, ...]
+    """Without those that compare with an earlier round, where there is none yet."""
+
+
+def _plan(recipe: Recipe, data: Path, folder: Path, runtime: Runtime) -> _Plan:
+    """Find what the rounds need, and refuse before the first one what a later one would lack."""
+    training, written = recipe.training, recipe.training.rounds.rules
+    rules = usual_rules(recipe.role) if written is None else parse_rules(written)
+    dataset = find_cases(data)
+    groups = choose_groups(
+        dataset,
+        labelled=training.labelled_group if dataset.splits else None,
+        unlabelled=training.unlabelled_group if dataset.splits else None,
+        held_out=training.held_out_group if dataset.splits else None,
+    )
+    propagator = _find_propagator(recipe, folder)
+    carrier = None if propagator is None else _load_carrier(propagator, recipe, runtime)
+    first = _first_rules(rules)
+    expect_possible(
+        dataset, groups.labelled, recipe, rules=first, helpers=Helpers(), carrier=carrier
+    )
+    return _Plan(dataset, groups, propagator, rules, first)
 
 
 def _first_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:

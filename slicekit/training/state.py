@@ -18,6 +18,7 @@ from slicekit.errors import CheckpointError, DataWarning, RecipeError
 from slicekit.recipes import Recipe, recipe_from_json
 from slicekit.runtime import Runtime
 from slicekit.training.census import Census
+from slicekit.training.provenance import Provenance, expect_same_scans
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,10 @@ _NAMED = 8
 _HARMLESS = re.compile(
     r"(about|licence|scores|weights|inference)\b"
     r"|training\.(cache_gib|checkpoint_every|evaluate_every)$"
+    r"|networks\.\d+\.start$|training\.teacher\.weights$"
 )
-"""Keys of a recipe that may change while a run goes on: they do not change its weights."""
+"""Keys of a recipe that may change while a run goes on: they do not change its weights. Where a
+run started from is in its state, and so is the checksum of its teacher; both may have moved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,8 @@ class RunState:
     census: Census = field(default_factory=Census)
     teacher_sha256: str | None = None
     """Of the teacher that was trained before, where there is one; it does not change."""
+    scans: Provenance | None = None
+    """What the run learns from, where somebody says so; it does not change."""
 
 
 def write_state(
@@ -68,6 +73,7 @@ def write_state(
         "scores": scores,
         "census": state.census.counts,
         "teacher_sha256": state.teacher_sha256,
+        "scans": state.scans,
         "threads": runtime.threads,
         "precision": runtime.precision,
         "torch": torch.__version__,
@@ -84,8 +90,8 @@ def read_state(
         Steps done and the last scores; ``(0, {})`` where nothing is saved.
 
     Raises:
-        CheckpointError: The file is damaged, is no run state, or belongs to another recipe or to
-            another teacher; the message shows what differs.
+        CheckpointError: The file is damaged, is no run state, or belongs to another recipe, to
+            another teacher or to other scans; the message shows what differs.
     """
     if not path.exists():
         return 0, {}
@@ -98,6 +104,7 @@ def read_state(
     _expect_recipe(stored.header.get("recipe", "{}"), recipe, path=path)
     facts = json.loads(stored.header["run"])
     _expect_teacher(facts.get("teacher_sha256"), state.teacher_sha256, recipe=recipe, path=path)
+    expect_same_scans(facts.get("scans"), state.scans, path=path)
     now = {
         "threads": runtime.threads,
         "precision": runtime.precision,
@@ -175,9 +182,11 @@ def _expect_teacher(before: str | None, now: str | None, *, recipe: Recipe, path
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Name every value of nested tables by its dotted key."""
+    """Name every value of nested tables, and of lists of tables, by its dotted key."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{before}{key}"
+        if isinstance(value, tuple) and any(isinstance(one, dict) for one in value):
+            value = {str(number): one for number, one in enumerate(value)}
         flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat

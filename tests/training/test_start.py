@@ -111,3 +111,19 @@ def test_a_run_starts_from_it(tmp_path: Path, dataset: Path, make_recipe, runtim
     heads = ("a.head.weight", "b.network.segmentation_head.0.weight")
     same = [torch.allclose(found[name], old[name], atol=1e-3) for name in heads]
     assert same == [False, True]
+
+
+def test_a_run_that_goes_on_needs_the_file_no_longer(
+    tmp_path: Path, dataset: Path, make_recipe, runtime
+) -> None:
+    file = tmp_path / "old.safetensors"
+    stored(make_recipe("propagator"), file, seed=1)
+    recipe, run = starting(make_recipe("propagator", steps=1), file), tmp_path / "run"
+    weights = train(recipe, data=dataset, out=run, runtime=runtime)
+    before = load_weights(weights).sha256
+    file.rename(tmp_path / "moved.safetensors")
+    moved = run.rename(tmp_path / "elsewhere")
+    again = train(recipe, data=dataset, out=moved, runtime=runtime)
+    assert load_weights(again).sha256 == before
+    with pytest.raises(CheckpointError, match="old"):  # a new run does
+        train(recipe, data=dataset, out=tmp_path / "new", runtime=runtime)

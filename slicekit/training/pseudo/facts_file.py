@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from slicekit.io.atomic import write_atomically
+from slicekit.io.atomic import write_text
 from slicekit.training.pseudo.facts import OrganFacts
 
 _KIND = "slicekit facts 1"
@@ -33,11 +33,7 @@ def write_facts(path: Path, facts: Mapping[str, OrganFacts], *, made_by: str) ->
         for name, one in facts.items()
     }
     text = json.dumps({"kind": _KIND, "made_by": made_by, "organs": organs}, indent=2) + "\n"
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text(path, text)
 
 
 def read_facts(path: Path, *, made_by: str) -> dict[str, OrganFacts] | None:

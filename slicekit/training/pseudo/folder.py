@@ -17,7 +17,7 @@ from typing import Any
 from slicekit.data.annotations import FILE_NAME
 from slicekit.data.cases import Case, Dataset
 from slicekit.errors import ReadError, WriteError
-from slicekit.io.atomic import why_not_written, write_atomically
+from slicekit.io.atomic import why_not_written, write_text
 
 TRAIN, HELD_OUT, UNLABELLED, PSEUDO = "train", "val", "unlabelled", "pseudo"
 """Groups of the splits.json that is written."""
@@ -98,19 +98,6 @@ def finish_folder(out: Path, plan: FolderPlan) -> None:
         raise ReadError(source, f"cannot be read any more ({fault})") from fault
     described["numTraining"] = len(plan.labelled) + len(taught) + len(plan.held_out)
     write_text(out / "dataset.json", json.dumps(described, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file whole or not at all.
-
-    Raises:
-        WriteError: It cannot be written.
-    """
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    return write_atomically(path, write)
 
 
 def labels_path(out: Path, case: str) -> Path:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slicekit.data.cases import Case, Dataset
+from slicekit.data.cases import Case, Dataset, Groups
 from slicekit.data.intensity import as_expected
 from slicekit.data.truth import read_truth
 from slicekit.errors import DatasetError, SlicekitError, WriteError, lacks_memory
 from slicekit.inference.model import Model
 from slicekit.io import read_labels, read_volume, write_labels
+from slicekit.io.atomic import write_text
 from slicekit.labels import LabelSet
 from slicekit.training.pseudo.accept import accepted_labels
 from slicekit.training.pseudo.facts import OrganFacts, measure_facts
@@ -28,9 +29,7 @@ from slicekit.training.pseudo.folder import (
     begin_folder,
     finish_folder,
     labels_path,
-    write_text,
 )
-from slicekit.training.pseudo.groups import Groups
 from slicekit.training.pseudo.judge import Judgement, judge_measured
 from slicekit.training.pseudo.needs import (
     WORK,
@@ -147,13 +146,17 @@ def _expect_ours(out: Path, dataset: Dataset, earlier: Path | None) -> None:
     mark = out / WORK / "about.json"
     if out.resolve() == dataset.folder.resolve():
         raise WriteError(out, "is the dataset itself; name another folder for the pseudo labels")
+    source = str(dataset.folder.resolve())
     try:
-        ours = json.loads(mark.read_text(encoding="utf-8")).get("kind") == _MARK
-    except (OSError, ValueError, AttributeError, RecursionError):
-        ours = False
+        about = json.loads(mark.read_text(encoding="utf-8"))
+        ours, before = about["kind"] == _MARK, about["source"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        ours, before = False, source
     if not ours and _holds_files(out):
         raise WriteError(out, "holds something else; name a new or an empty folder")
-    write_text(mark, json.dumps({"kind": _MARK, "source": str(dataset.folder)}) + "\n")
+    if before != source:
+        raise WriteError(out, f"holds pseudo labels of {before}; name another folder for {source}")
+    write_text(mark, json.dumps({"kind": _MARK, "source": source}) + "\n")
 
 
 def _holds_files(out: Path) -> bool:
@@ -203,7 +206,6 @@ def _facts_of(
         model.recipe.labels,
         confidence=said.confidence,
         members=said.members,
-        vote=said.vote,
         earlier=before,
         both_ways=said.both_ways,
         losses=None if helpers.other is None else losses_of(scan, said.labels, helpers.other),

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +20,7 @@ from slicekit.inference.guides import Guide
 from slicekit.inference.model import Model
 from slicekit.inference.pipeline import segment_volume
 from slicekit.inference.propagate import propagate
-from slicekit.inference.resample import decide_on
+from slicekit.inference.resample import decide_on, on_source
 from slicekit.inference.selection import GuideChoice
 from slicekit.inference.settings import PropagateSettings
 from slicekit.inference.view import View
@@ -39,12 +40,10 @@ class Predicted:
     """Ids, as the whole pipeline answers."""
     body: tuple[int, int, int, int]
     """Rows and columns ``(y0, y1, x0, x1)`` of the body."""
-    vote: NDArray[Any] | None = None
-    """Ids, the most likely class of the members' mean; ``None`` for a volumetric model."""
     members: tuple[NDArray[Any], ...] = ()
-    """Ids, what each member says alone."""
+    """Ids, what each member says alone; none for a volumetric model."""
     confidence: NDArray[np.float16] | None = None
-    """Probability of the class in ``vote``."""
+    """Probability that the members together give to what ``labels`` say."""
     both_ways: BothWays | None = None
     """Ids carried forward only and backward only; 0 in both up to the first guide and from the
     last one on, where only one way leads."""
@@ -60,8 +59,8 @@ def predict_scan(
 ) -> Predicted:
     """Segment a scan and keep what its members said.
 
-    Memory beside the scan: labels, vote, a byte a voxel and member, two for the confidence, and
-    two more for ``both_ways``.
+    Memory beside the scan: labels, a byte a voxel and member, two for the confidence, and two more
+    for ``both_ways``.
 
     Args:
         scan: In HU for CT.
@@ -83,14 +82,13 @@ def predict_scan(
         return Predicted(done.labels, body_of(done.image, model))
     if model.propagator is None:  # what is voted is the answer, so nobody is asked twice
         view = _view_of(scan, model, name=name)
-        vote, confidence, members = _ask_members(view, told)
-        labels = scan.with_array(vote)
-        return Predicted(labels, body_of(view.image, model), vote, members, confidence)
+        voted, confidence, members = _ask_members(view, None, told)
+        return Predicted(scan.with_array(voted), body_of(view.image, model), members, confidence)
     done = segment_volume(scan, model, name=name)
     view = View.of(done.image, model)
-    vote, confidence, members = _ask_members(view, told)
+    _, confidence, members = _ask_members(view, done.labels.array, told)
     ways = _carry_one_way_each(view, done.labels, done.guides) if both_ways else None
-    return Predicted(done.labels, body_of(done.image, model), vote, members, confidence, ways)
+    return Predicted(done.labels, body_of(done.image, model), members, confidence, ways)
 
 
 def body_of(image: Volume, model: Model) -> tuple[int, int, int, int]:
@@ -140,18 +138,32 @@ def _view_of(scan: Volume, model: Model, *, name: str = "the scan") -> View:
 
 
 def _ask_members(
-    view: View, told: Told
+    view: View, labels: NDArray[Any] | None, told: Told
 ) -> tuple[NDArray[Any], NDArray[np.float16], tuple[NDArray[Any], ...]]:
-    """Let the committee name every slice, together and each alone."""
-    vote, members = view.empty_labels(), list[NDArray[Any]]()
+    """Let the committee name every slice, and say how far it believes in given labels.
+
+    Args:
+        view: The scan.
+        labels: ``(z, y, x)`` ids on the scan's own grid; the committee's own vote for ``None``.
+        told: Told the slices done.
+
+    Returns:
+        The labels, the probability of each, what each member says alone.
+    """
+    said, members = view.empty_labels() if labels is None else labels, list[NDArray[Any]]()
     confidence = np.ones(view.image.shape, dtype=np.float16)
     decide = decide_on(view.grid)
     for z, mean, choices in view.look(range(view.image.shape[0]), told=told):
-        vote[z], confidence[z] = decide(mean)
+        if labels is None:
+            said[z], confidence[z] = decide(mean)
+        else:
+            ids = torch.from_numpy(view.grid.labels_to_model(labels[z])).to(mean.device)
+            believed = mean.gather(0, ids.long()[None])[0]
+            confidence[z] = on_source(believed, view.grid)
         members = members or [view.empty_labels() for _ in choices]
         for member, choice in zip(members, choices, strict=True):
             member[z] = _nearest(choice, view)
-    return vote, confidence, tuple(members)
+    return said, confidence, tuple(members)
 
 
 def _nearest(choice: Tensor, view: View) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from slicekit.data.cases import find_cases
 from slicekit.errors import DatasetError
-from slicekit.training.pseudo.groups import choose_groups
+from slicekit.training.pseudo.groups import choose_groups, usual_groups
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_labelled_group_holds_labelled_cases_only(choose):
     ],
 )
 def test_a_case_in_two_groups_is_refused(choose, chosen):
-    with pytest.raises(DatasetError, match="in two groups at once: two; a scan is labelled, to be"):
+    with pytest.raises(DatasetError, match="at once: two"):
         choose(**chosen, train=["one", "two"], more=["two"])
 
 
@@ -58,3 +58,33 @@ def test_where_there_is_nothing_to_label_it_is_said(choose, boxes):
         choose(held_out="val", val=["odd", "sound"])
     with pytest.raises(DatasetError, match=r"no group 'vall'.*'val'"):
         choose(held_out="vall", val=["odd"])
+
+
+@pytest.fixture
+def usual(boxes, patients, seer):
+    """Choose as a model was trained, whose groups are train and val; returns names."""
+
+    def run(splits, **said):
+        patients.describe(boxes, **splits)
+        groups = usual_groups(find_cases(boxes), seer().recipe, **said)
+        return tuple(" ".join(case.name for case in group) for group in groups)
+
+    return run
+
+
+def test_groups_are_those_of_the_models_training(usual):
+    assert usual({}) == ("one two", "odd sound", "")
+    assert usual({"train": ["one"], "val": ["two"]}) == ("one", "odd sound", "two")
+
+
+def test_a_group_to_test_on_is_never_taken_for_true_labels(usual):
+    assert usual({"train": ["one"], "test": ["two"]}) == ("one", "odd sound", "")
+    with pytest.raises(DatasetError, match=r"further groups test, .*--labelled-group"):
+        usual({"val": ["one"], "test": ["two"]})
+    groups = usual({"mine": ["one"], "test": ["two"]}, labelled="mine")
+    assert groups == ("one", "odd sound", "")
+
+
+def test_what_the_user_says_comes_first(usual):
+    said = {"labelled": "mine", "held_out": ""}
+    assert usual({"train": ["one"], "val": ["one"], "mine": ["two"]}, **said)[2] == ""

@@ -63,7 +63,6 @@ def test_what_is_said_together_alone_and_how_surely(seer, patients):
     said = predict_scan(patients.scan(labels), model, told=told.append)
     without = patients.labels(gone="spleen").array
     assert np.array_equal(said.labels.array, without)
-    assert np.array_equal(said.vote, without)
     assert [np.array_equal(one, labels.array) for one in said.members] == [True, False]
     assert np.array_equal(said.members[1], without)
     # where one says spleen and one says background, the mean is sure of neither
@@ -88,7 +87,7 @@ def test_a_scan_at_another_spacing_is_answered_on_its_own_pixels(seer, patients)
     facts = measure_facts(
         large, seer().recipe.labels, members=said.members, confidence=said.confidence
     )
-    assert said.members[0].shape == said.vote.shape == said.confidence.shape == fine.shape
+    assert said.members[0].shape == said.confidence.shape == fine.shape
     assert min(one.agreement for one in facts.values()) > 0.75
 
 
@@ -97,7 +96,27 @@ def test_a_volumetric_model_has_one_voice(trial_models, runtime, patients):
     scan = patients.scan(patients.labels())
     said = predict_scan(scan, model)
     assert np.array_equal(said.labels.array, segment_volume(scan, model).labels.array)
-    assert (said.vote, said.members, said.confidence, said.both_ways) == (None, (), None, None)
+    assert (said.members, said.confidence, said.both_ways) == ((), None, None)
+
+
+def test_a_carried_organ_that_overgrows_is_neither_sure_nor_agreed_on(
+    carrying, patients, monkeypatch
+):
+    """What was carried is judged, not what the committee would have said instead."""
+    labels, model = patients.labels(), carrying()
+    flooded = labels.with_array(np.ones_like(labels.array))
+    usual = segment_volume(patients.scan(labels), model)
+    monkeypatch.setattr(
+        "slicekit.training.pseudo.predict.segment_volume",
+        lambda *_, **__: replace(usual, labels=flooded),
+    )
+    said = predict_scan(patients.scan(labels), model)
+    facts = measure_facts(
+        said.labels, model.recipe.labels, members=said.members, confidence=said.confidence
+    )
+    share = np.mean(labels.array == 1)
+    assert facts["liver"].agreement == pytest.approx(2 * share / (1 + share), abs=0.05)
+    assert facts["liver"].confidence < 0.6
 
 
 def test_both_ways_agree_where_the_scan_does_not_change(carrying, pillars, patients):
