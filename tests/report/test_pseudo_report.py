@@ -39,9 +39,10 @@ def made(tmp_path):
         image = labels(spleen).with_array(40 + labels(spleen).array.astype(np.int16))
         file = write_volume(tmp_path / "in" / f"{len(cases)}.nii.gz", image)
         cases[name] = Case(name, file, None)
-        facts[name] = measure_facts(labels(spleen), NAMES, losses={"liver": 0.125})
+        drawn = labels(spleen)
+        facts[name] = measure_facts(drawn, NAMES, members=[drawn.array], losses={"liver": 0.125})
     known = measure_facts(labels(6), NAMES)
-    prior, rules = learn_prior([known] * 9), parse_rules(["volume", "component"])
+    prior, rules = learn_prior([known] * 9), parse_rules(["volume", "component", "agreement"])
     judgements = {name: judge(one, prior, rules) for name, one in facts.items()}
     found = PseudoDataset(
         tmp_path / "<out>", NAMES, rules, prior, cases, facts, judgements, {"<bad>": "is <cut>"}
@@ -75,7 +76,7 @@ def test_the_page_counts_and_escapes(made):
     _, path = write_pseudo_report(made, window=WINDOW)
     page = path.read_text("utf-8")
     assert "3 of 4 organs that were found in 2 scans" in page
-    assert "<code>volume&gt;=0.5, component&gt;=0.9</code>" in page
+    assert "<code>volume&gt;=0.5, component&gt;=0.9, agreement&gt;=0.8</code>" in page
     for raw in ("<i>", "<out>", "<bad>", "<cut>"):
         assert raw not in page and raw.replace("<", "&lt;").replace(">", "&gt;") in page
     assert page.count("<figure>") == page.count("</figure>") == 3 + 4 + 4
