@@ -27,11 +27,12 @@ _NAMED = 8
 
 _HARMLESS = re.compile(
     r"(about|licence|scores|weights|inference)\b"
-    r"|training\.(cache_gib|checkpoint_every|evaluate_every)$"
+    r"|training\.(cache_gib|checkpoint_every|evaluate_every|rounds\.\w+)$"
     r"|networks\.\d+\.start$|training\.teacher\.weights$"
 )
 """Keys of a recipe that may change while a run goes on: they do not change its weights. Where a
-run started from is in its state, and so is the checksum of its teacher; both may have moved."""
+run started from is in its state, and so is the checksum of its teacher; both may have moved. What
+rounds chose to learn from shows in the digests of the labels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -185,6 +185,13 @@ def test_case_33_a_state_of_an_unknown_version_is_refused(saved, runtime):
         read_state(path, fresh(), recipe=recipe, runtime=runtime)
 
 
+def test_a_single_training_may_become_the_first_of_several_rounds(saved, make_recipe, runtime):
+    path, recipe, state = saved
+    write_state(path, state, step=2, scores={}, recipe=recipe, runtime=runtime)
+    more = make_recipe(rounds={"count": 3, "rules": ["voxels"]})
+    assert read_state(path, fresh(), recipe=more, runtime=runtime)[0] == 2
+
+
 def test_a_recipe_written_before_a_setting_had_a_name_is_still_the_same(saved, runtime):
     """Keys that were left out have their usual values."""
     path, recipe, state = saved
