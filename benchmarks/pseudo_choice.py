@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from results_io import RESULTS, write_result
 
@@ -20,7 +21,6 @@ from slicekit.io import read_labels
 from slicekit.runtime import pick_runtime
 from slicekit.training.pseudo import (
     JudgedCase,
-    Judgement,
     judge,
     parse_rules,
     precision_of_choice,
@@ -42,17 +42,37 @@ ALONE = (
 )  # fmt: skip
 
 
-def judged(
-    made: PseudoDataset, dataset: Dataset, rules: tuple[str, ...]
-) -> Iterator[tuple[str, Mapping[str, Judgement], JudgedCase]]:
+def judged(made: PseudoDataset, dataset: Dataset, rules: tuple[str, ...]) -> Iterator[JudgedCase]:
     """Judge every case by some rules, one case in memory at a time."""
     truths = {case.name: case.labels for case in dataset.cases}
     asked = parse_rules(rules)
     for name, facts in made.facts.items():
         said = read_labels(made.prediction(name))
         known = read_labels(truths[name] or "", like=said)
-        verdicts = judge(facts, made.prior, asked)
-        yield name, verdicts, JudgedCase(said.array, known.array, verdicts)
+        yield JudgedCase(said.array, known.array, judge(facts, made.prior, asked))
+
+
+def compare(
+    made: PseudoDataset, dataset: Dataset, sets: Mapping[str, tuple[str, ...]]
+) -> list[dict[str, Any]]:
+    """Return a row a set of rules: what it accepts and refuses, and how good both are."""
+    rows = []
+    for title, rules in sets.items():
+        whole, _ = precision_of_choice(judged(made, dataset, rules), made.organs)
+        rows.append(
+            {
+                "rules": title,
+                "which": " ".join(map(str, parse_rules(rules))),
+                "accepted": whole.accepted,
+                "refused": whole.refused,
+                "accepted_dsc": whole.accepted_dsc,
+                "refused_dsc": whole.refused_dsc,
+                "gain": whole.gain,
+            }
+        )
+        print(f"{title:28s} {whole.accepted:4d} {whole.accepted_dsc:.3f} "
+              f"{whole.refused:4d} {whole.refused_dsc:.3f}")  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -91,23 +111,7 @@ def main() -> None:
             earlier=args.earlier,
         ),
     )
-    rows = []
-    for title, rules in sets.items():
-        cases = (case for _, _, case in judged(made, dataset, rules))
-        whole, _ = precision_of_choice(cases, made.organs)
-        rows.append(
-            {
-                "rules": title,
-                "which": " ".join(map(str, parse_rules(rules))),
-                "accepted": whole.accepted,
-                "refused": whole.refused,
-                "accepted_dsc": whole.accepted_dsc,
-                "refused_dsc": whole.refused_dsc,
-                "gain": whole.gain,
-            }
-        )
-        print(f"{title:28s} {whole.accepted:4d} {whole.accepted_dsc:.3f} "
-              f"{whole.refused:4d} {whole.refused_dsc:.3f}")  # fmt: skip
+    rows = compare(made, dataset, sets)
     ours = next(row for row in rows if row["rules"] == "slicekit's choice")
     every = rows[0]
     write_result(

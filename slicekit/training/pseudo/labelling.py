@@ -110,9 +110,30 @@ def label_dataset(
     prior = helpers.prior or _learn(groups.labelled, dataset.labels, model, progress)
     if prior is not None:
         write_prior(out / WORK / "prior.json", prior, overwrite=True)
+    facts, failures = _measure(groups.free, model, out, rules, helpers, progress)
+    judgements = {name: judge_measured(one, prior, rules) for name, one in facts.items()}
+    if helpers.per_organ is not None:
+        judgements = keep_best(judgements, per_organ=helpers.per_organ)
+    free = {case.name: case for case in groups.free if case.name in facts}
+    made = PseudoDataset(
+        out, dataset.labels, tuple(rules), prior, free, facts, judgements, failures
+    )
+    _write(made, dataset, groups)
+    return made
+
+
+def _measure(
+    cases: Sequence[Case],
+    model: Model,
+    out: Path,
+    rules: Sequence[Rule],
+    helpers: Helpers,
+    progress: Progress,
+) -> tuple[dict[str, dict[str, OrganFacts]], dict[str, str]]:
+    """Predict and measure scans one by one; what cannot be labelled is noted, the others go on."""
     facts: dict[str, dict[str, OrganFacts]] = {}
     failures: dict[str, str] = {}
-    for done, case in enumerate(groups.free, start=1):
+    for done, case in enumerate(cases, start=1):
         try:
             facts[case.name] = _facts_of(case, model, out, rules=rules, helpers=helpers)
         except WriteError:
@@ -123,20 +144,12 @@ def label_dataset(
             why = "there is not enough memory" if lacks_memory(fault) else str(fault)
             failures[case.name] = why
             log.warning("%s: cannot be labelled: %s", case.name, why)
-        progress("label", done, len(groups.free))
+        progress("label", done, len(cases))
     if not facts:
         raise DatasetError(
-            f"none of {len(groups.free)} scans could be labelled: {next(iter(failures.values()))}"
+            f"none of {len(cases)} scans could be labelled: {next(iter(failures.values()))}"
         )
-    judgements = {name: judge_measured(one, prior, rules) for name, one in facts.items()}
-    if helpers.per_organ is not None:
-        judgements = keep_best(judgements, per_organ=helpers.per_organ)
-    free = {case.name: case for case in groups.free if case.name in facts}
-    made = PseudoDataset(
-        out, dataset.labels, tuple(rules), prior, free, facts, judgements, failures
-    )
-    _write(made, dataset, groups)
-    return made
+    return facts, failures
 
 
 def _expect_ours(out: Path, dataset: Dataset, earlier: Path | None) -> None:
