@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from results_io import RESULTS, write_result
@@ -30,15 +30,42 @@ SYNAPSE = (
 )  # fmt: skip
 
 
-def score_case(model: Model, image: Path, truth: Path) -> tuple[list[OrganScore], float]:
-    """Segment one scan and score it; returns scores and seconds."""
+class Scored(NamedTuple):
+    """One scan, segmented and scored."""
+
+    scores: list[OrganScore]
+    seconds: float
+    guides: int
+
+
+@dataclass
+class Tally:
+    """What one way reached on the scans so far."""
+
+    dsc: dict[str, list[float]] = field(default_factory=dict)
+    nsd: dict[str, list[float]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    guides: list[int] = field(default_factory=list)
+
+    def add(self, scan: Scored) -> None:
+        """Count one more scan."""
+        self.seconds.append(scan.seconds)
+        self.guides.append(scan.guides)
+        for score in scan.scores:
+            self.dsc.setdefault(score.organ, []).append(score.dsc)
+            self.nsd.setdefault(score.organ, []).append(score.nsd)
+
+
+def score_case(model: Model, image: Path, truth: Path, *, selector: str | None = None) -> Scored:
+    """Segment one scan, with another selector than the recipe's where one is named; score it."""
     scan = read_volume(image)
     known = read_labels(truth, like=scan)
     held = {int(number) for number in np.unique(known.array)}
     labels = model.recipe.labels
-    done = segment_volume(scan, model)
+    done = segment_volume(scan, model, selector=selector)
     annotated = [name for name, number in labels.ids.items() if number in held]
-    return evaluate(done.labels, known, labels, organs=annotated), sum(done.seconds.values())
+    scores = evaluate(done.labels, known, labels, organs=annotated)
+    return Scored(scores, sum(done.seconds.values()), len(done.guides))
 
 
 def mean(scores: Mapping[str, list[float]], organs: tuple[str, ...]) -> float:
@@ -68,33 +95,35 @@ def main() -> None:
     args = parser.parse_args()
     whole = load_model(args.model, pick_runtime())
     ways = ways_of(whole)
-    dsc: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
-    nsd: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    tallies = {way: Tally() for way in ways}
     cases = find_cases(args.data).select(args.group)
     for case in cases:
         for way, model in ways.items():
-            scores, took = score_case(model, case.image, case.labels or case.image)
-            seconds[way].append(took)
-            for score in scores:
-                dsc[way].setdefault(score.organ, []).append(score.dsc)
-                nsd[way].setdefault(score.organ, []).append(score.nsd)
-            print(case.name, way, f"{np.mean([s.dsc for s in scores]):.3f}", f"{took:.1f} s")
+            scan = score_case(model, case.image, case.labels or case.image)
+            tallies[way].add(scan)
+            reached = np.mean([score.dsc for score in scan.scores])
+            print(case.name, way, f"{reached:.3f}", f"{scan.seconds:.1f} s")
     organs = whole.recipe.labels.names
     rows: list[dict[str, Any]] = [
         {
             "organ": organ,
-            **{f"{way}_dsc": float(np.mean(dsc[way].get(organ, [np.nan]))) for way in ways},
-            **{f"{way}_nsd": float(np.mean(nsd[way].get(organ, [np.nan]))) for way in ways},
+            **{
+                f"{way}_dsc": float(np.mean(t.dsc.get(organ, [np.nan])))
+                for way, t in tallies.items()
+            },
+            **{
+                f"{way}_nsd": float(np.mean(t.nsd.get(organ, [np.nan])))
+                for way, t in tallies.items()
+            },
         }
         for organ in organs
     ]
     figures = {}
-    for way in ways:
-        figures[f"{way}_dsc_8_organs"] = mean(dsc[way], SYNAPSE)
-        figures[f"{way}_dsc_13_organs"] = mean(dsc[way], organs)
-        figures[f"{way}_nsd_13_organs"] = mean(nsd[way], organs)
-        figures[f"{way}_seconds_a_scan"] = float(np.mean(seconds[way]))
+    for way, tally in tallies.items():
+        figures[f"{way}_dsc_8_organs"] = mean(tally.dsc, SYNAPSE)
+        figures[f"{way}_dsc_13_organs"] = mean(tally.dsc, organs)
+        figures[f"{way}_nsd_13_organs"] = mean(tally.nsd, organs)
+        figures[f"{way}_seconds_a_scan"] = float(np.mean(tally.seconds))
     for key, value in figures.items():
         print(f"{key:40s} {value:.3f}")
     write_result(

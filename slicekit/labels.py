@@ -152,6 +152,20 @@ class LabelSet:
             swapped[array == right] = left
         return swapped
 
+    def swap_known(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Exchange what is said of left and right organs, as ``swap_sides`` does their ids.
+
+        Args:
+            known: ``(classes,)`` by id: which classes somebody annotated.
+
+        Example:
+            >>> labels = LabelSet({"left_kidney": 1, "right_kidney": 2})
+            >>> labels.swap_known(np.array([True, True, False])).tolist()
+            [True, False, True]
+        """
+        swapped: NDArray[np.bool_] = known[self.swap_sides(np.arange(len(known)))]
+        return swapped
+
     def colour(self, number: int) -> tuple[float, float, float]:
         """Return a colour for an id, red, green and blue in ``[0, 1]``; always the same."""
         hue = (number * _GOLDEN_ANGLE) % 1.0

@@ -28,7 +28,7 @@ from slicekit.errors import DataWarning, SlicekitError, lacks_memory
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """Where everything goes that is not the result."""
-SEVERAL = ("--data", "--organs", "--unlabelled")
+SEVERAL = ("--data", "--organs", "--rules", "--unlabelled", "--weights")
 """Options after which several values may follow."""
 
 
@@ -127,3 +127,25 @@ def whole_numbers(option: str, text: str | None) -> tuple[int, ...]:
             f"{option} wants numbers between commas, as 10,40,70, got {text!r}"
         )
     return tuple(int(word) for word in words)
+
+
+def named_numbers(option: str, words: Sequence[str]) -> dict[str, float]:
+    """Read NAME=NUMBER, numbers from 0; the last of one name counts.
+
+    Raises:
+        typer.BadParameter: There is something else.
+
+    Example:
+        >>> named_numbers("--weights", ["liver=2", "aorta=0.5"])
+        {'liver': 2.0, 'aorta': 0.5}
+    """
+    found = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = -1.0
+        if not (name and 0 <= found[name] < float("inf")):
+            raise typer.BadParameter(f"{option} wants NAME=NUMBER, numbers from 0, got {word!r}")
+    return found

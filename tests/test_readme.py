@@ -7,6 +7,7 @@ import inspect
 import re
 import shlex
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def commands(*words: str) -> list[tuple[str, ...]]:
     found = []
     for line in [*lines, *inline]:
         if line.startswith(" ".join(words) + " "):
-            found.append(tuple(shlex.split(re.split(r"\|\||[|>;]", line)[0], comments=True)))
+            parts = shlex.shlex(line, posix=True, punctuation_chars="|>;")
+            parts.whitespace_split = True
+            found.append(tuple(takewhile(lambda part: not part.startswith(("|", ">", ";")), parts)))
     return sorted(set(found))
 
 
@@ -99,6 +102,7 @@ def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> s
         (("slicekit", "evaluate"), ["slicekit", "evaluate"]),
         (("slicekit", "phantom"), ["slicekit", "phantom"]),
         (("slicekit", "import-weights"), ["slicekit", "import-weights"]),
+        (("slicekit", "pseudo"), ["slicekit", "pseudo"]),
     ],
 )
 def test_options_exist(

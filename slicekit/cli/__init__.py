@@ -12,7 +12,7 @@ import sys
 import typer
 
 from slicekit.cli.fewshot import fewshot
-from slicekit.cli.learning import train
+from slicekit.cli.learning import pseudo, queue, train
 from slicekit.cli.scans import propagate, segment
 from slicekit.cli.superpixels import superpixels
 from slicekit.cli.tools import evaluate, import_weights, phantom
@@ -26,7 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    segment, propagate, fewshot, superpixels, train, evaluate, phantom, import_weights,
+    segment, propagate, fewshot, superpixels, train, pseudo, queue, evaluate, phantom,
+    import_weights,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)
 

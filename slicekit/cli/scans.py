@@ -41,6 +41,9 @@ def segment(
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,
     preview: Preview = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Map how unsure the networks are, 0 to 1.")
+    ] = False,
     gray_range: Annotated[
         tuple[float, float] | None, typer.Option(help="HU of 0 and 255 in 8-bit pictures.")
     ] = None,
@@ -64,6 +67,7 @@ def segment(
         organs=tuple(organs) if organs else None,
         selector=selector,
         preview=preview,
+        uncertainty=uncertainty,
         overwrite=overwrite,
         gray_range=gray_range,
         volume_index=volume,
@@ -71,7 +75,7 @@ def segment(
     )
     runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
-    expect_known(loaded, organs=options.organs, selector=options.selector)
+    expect_known(loaded, organs=options.organs, selector=selector, uncertainty=uncertainty)
     carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
     print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
     failed = [
@@ -109,8 +113,8 @@ def _summarise(files: CaseFiles) -> None:
     print(f"{files.labels}\n  seconds: {stages} (total {sum(files.seconds.values()):.1f})")
     found = [f"{organ} {float(f'{ml:.3g}'):g}" for organ, ml in files.volumes_ml.items() if ml > 0]
     print(f"  ml: {', '.join(found) or 'no organ was found'}")
-    beside = [files.sidecar, files.statistics, *([files.preview] if files.preview else [])]
-    print(f"  beside it: {', '.join(path.name for path in beside)}")
+    beside = (files.sidecar, files.statistics, files.preview, files.uncertainty)
+    print(f"  beside it: {', '.join(path.name for path in beside if path is not None)}")
 
 
 def propagate(

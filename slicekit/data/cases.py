@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slicekit.checks import suggest
 from slicekit.data.annotations import FILE_NAME, Annotation, parse_annotations
@@ -135,31 +135,42 @@ def find_cases(folder: str | Path) -> Dataset:
     return dataset
 
 
-def training_split(
+class Groups(NamedTuple):
+    """The cases of a dataset, by what they are for."""
+
+    labelled: tuple[Case, ...]
+    free: tuple[Case, ...]
+    """Without labels, or with labels that are not to be looked at."""
+    held_out: tuple[Case, ...]
+
+
+def split_cases(
     dataset: Dataset, *, labelled: str | None, unlabelled: str | None, held_out: str | None
-) -> tuple[tuple[Case, ...], tuple[Case, ...], tuple[Case, ...]]:
-    """Choose the labelled, unlabelled and held-out cases of a training run.
+) -> Groups:
+    """Tell labelled, unlabelled and held-out cases apart.
 
     Args:
         dataset: The dataset.
-        labelled: Group to learn from; every labelled case outside ``held_out`` for ``None``.
+        labelled: Group whose labels are true; every labelled case outside of the other two for
+            ``None``.
         unlabelled: Group whose labels are not looked at; the cases without labels for ``None``.
-        held_out: Group that is only evaluated on; no case for ``None``.
+        held_out: Group that nothing is learnt from; no case for ``None``.
 
     Raises:
-        DatasetError: No labelled case is left, or a case is both learned from and held out.
+        DatasetError: There is no such group, or a case is in two of them.
     """
     apart = dataset.select(held_out) if held_out is not None else ()
     names = {case.name for case in apart}
-    teach = tuple(
-        case
-        for case in dataset.select(labelled)
-        if case.labels is not None and (labelled is not None or case.name not in names)
-    )
     free = (
         tuple(c for c in dataset.cases if c.labels is None and c.name not in names)
         if unlabelled is None
         else dataset.select(unlabelled)
+    )
+    taken = names | {case.name for case in free}
+    teach = tuple(
+        case
+        for case in dataset.select(labelled)
+        if case.labels is not None and (labelled is not None or case.name not in taken)
     )
     both = sorted(names & {case.name for case in teach + free})
     if both:
@@ -170,16 +181,29 @@ def training_split(
     if twice:
         raise DatasetError(
             f"labelled and unlabelled at once: {', '.join(twice[:5])}; a run that is to do without "
-            f"their labels must not have them in its labelled group - mend the recipe's groups"
+            f"their labels must not have them in its labelled group - name other groups"
         )
-    if not teach:
+    return Groups(teach, free, apart)
+
+
+def training_split(
+    dataset: Dataset, *, labelled: str | None, unlabelled: str | None, held_out: str | None
+) -> Groups:
+    """Choose the cases of a training run, as ``split_cases`` does.
+
+    Raises:
+        DatasetError: No labelled case is left, or what ``split_cases`` refuses.
+    """
+    groups = split_cases(dataset, labelled=labelled, unlabelled=unlabelled, held_out=held_out)
+    if not groups.labelled:
+        names = sorted(case.name for case in groups.held_out)
         raise DatasetError(
             f"no labelled case to learn from in {dataset}"
-            + (f" (held out: {', '.join(sorted(names)[:5])})" if names else "")
+            + (f" (held out: {', '.join(names[:5])})" if names else "")
             + f"; put label maps, named as their cases, into {dataset.folder / 'labelsTr'}"
             + (f", or choose another group than {labelled!r}" if labelled is not None else "")
         )
-    return teach, free, apart
+    return groups
 
 
 def _read_json(path: Path, *, what: str) -> dict[str, Any]:

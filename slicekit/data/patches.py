@@ -111,13 +111,19 @@ class PatchDraw:
         )
 
     def apply(
-        self, image: NDArray[np.float32], mask: NDArray[np.uint8], labels: LabelSet
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Change a cube ``(z, y, x)`` and its labels in the same way."""
+        self,
+        image: NDArray[np.float32],  # (z, y, x) in [0, 1]
+        mask: NDArray[np.uint8],  # (z, y, x)
+        known: NDArray[np.bool_],  # (classes,) which ones somebody annotated
+        *,
+        labels: LabelSet,
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Change a cube, its labels, and what is known of which organ, in the same way."""
         if self.flip_y:
             image, mask = image[:, ::-1], mask[:, ::-1]
         if self.flip_x:
             image, mask = image[:, :, ::-1], labels.swap_sides(mask[:, :, ::-1])
+            known = labels.swap_known(known)
         if self.soften:
             image = ndimage.gaussian_filter(image, self.soften)
         changed = np.clip(image, 0.0, 1.0) ** np.float32(self.gamma) + np.float32(self.offset)
@@ -125,7 +131,7 @@ class PatchDraw:
             rng = np.random.default_rng(self.seed)
             changed = changed + self.noise * rng.standard_normal(image.shape, dtype=np.float32)
         within = np.clip(changed, 0.0, 1.0).astype(np.float32, copy=False)
-        return np.ascontiguousarray(within), np.ascontiguousarray(mask)
+        return np.ascontiguousarray(within), np.ascontiguousarray(mask), known
 
 
 def draw_patches(

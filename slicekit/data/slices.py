@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from slicekit.data.cases import Case
 from slicekit.data.grid import InPlane
 from slicekit.data.intensity import as_expected
-from slicekit.data.on_disk import folder_of_this_process, keep_on_disk
+from slicekit.data.on_disk import keep_on_disk
 from slicekit.data.scale import with_likely_spacing
 from slicekit.data.truth import read_truth
 from slicekit.errors import DatasetError, DataWarning, SlicekitError
@@ -178,7 +178,7 @@ def cache_scans(
     Args:
         loaders: Each makes one scan.
         budget_bytes: Memory that the scans may take together.
-        folder: Where the rest lies; a temporary folder that goes with the process when ``None``.
+        folder: Where the rest lies; in temporary files that go with the scans when ``None``.
 
     Returns:
         The scans, in the order of their loaders.
@@ -200,7 +200,6 @@ def cache_scans(
         if faults:
             continue  # only look whether the others can be read
         if used + scan.nbytes > budget_bytes:
-            folder = folder or folder_of_this_process()
             scan = _on_disk(scan, folder, len(scans))
         else:
             used += scan.nbytes
@@ -243,12 +242,12 @@ def draw_slice(
     return scan, int(scan.annotated[rng.integers(len(scan.annotated))])
 
 
-def _on_disk(scan: CachedScan, folder: Path, number: int) -> CachedScan:
-    slices = keep_on_disk(scan.slices, folder / f"{number:05d}_slices.npy")
-    labels = scan.labels
-    if labels is not None:
-        labels = keep_on_disk(labels, folder / f"{number:05d}_labels.npy")
-    return replace(scan, slices=slices, labels=labels)
+def _on_disk(scan: CachedScan, folder: Path | None, number: int) -> CachedScan:
+    def kept(array: NDArray[Any], what: str) -> NDArray[Any]:
+        return keep_on_disk(array, folder and folder / f"{number:05d}_{what}.npy")
+
+    labels = None if scan.labels is None else kept(scan.labels, "labels")
+    return replace(scan, slices=kept(scan.slices, "slices"), labels=labels)
 
 
 def crop_or_pad(

@@ -93,7 +93,11 @@ def choose(
 
     Reference: Lüth et al. 2026 (ClaSP PE) for ``"entropy"``.
     """
-    _expect_possible(strategy, per, rng)
+    expect_strategy(strategy, per=per)
+    if rng is None and strategy != "uniform":
+        raise RecipeError(
+            f"the strategy {strategy!r} needs rng, a numpy.random.Generator with a seed"
+        )
     slices = tuple(doubts)
     if n < 1 or not slices:
         return ()
@@ -111,15 +115,16 @@ def choose(
     return tuple(chosen)
 
 
-def _expect_possible(strategy: str, per: str, rng: np.random.Generator | None) -> None:
+def expect_strategy(strategy: str, *, per: str = "slice") -> None:
+    """Refuse an unknown strategy before anything is computed.
+
+    Raises:
+        RecipeError: No such strategy or ``per``; the message suggests the likely one.
+    """
     if strategy not in STRATEGIES:
         raise RecipeError(f"unknown strategy {strategy!r}; {suggest(strategy, STRATEGIES)}")
     if per not in ("slice", "case"):
         raise RecipeError(f"cannot choose per {per!r}; {suggest(per, ('slice', 'case'))}")
-    if rng is None and strategy != "uniform":
-        raise RecipeError(
-            f"the strategy {strategy!r} needs rng, a numpy.random.Generator with a seed"
-        )
 
 
 def _unknown(

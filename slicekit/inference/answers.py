@@ -16,8 +16,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from slicekit.errors import LabelError
+from slicekit.inference.fewshot_guides import Evidence, GuideSettings, best_run, weigh
 from slicekit.inference.shots import FewShot, Sheets
-from slicekit.inference.trust import Trust, TrustSettings, best_run, trust
 from slicekit.networks import Prototypes
 from slicekit.networks.alpnet import SHARPNESS
 
@@ -171,7 +171,7 @@ class Answers:
     model: FewShot
     query: Sheets
     shown: Shown
-    trust_settings: TrustSettings
+    guide_settings: GuideSettings
     logits: dict[int, Tensor] = field(default_factory=dict)
     """Slice to ``(1, 2, h, w)``."""
 
@@ -194,22 +194,22 @@ class Answers:
             apart = logits[1] - logits[0]
             return torch.sigmoid(apart + self.shown.place), apart / SHARPNESS
 
-    def judged(self) -> list[Trust]:
+    def judged(self) -> list[Evidence]:
         """Judge every slice that was looked at, in rising order."""
         before, found = None, []
         last = max(1, self.query.image.shape[0] - 1)
         for z in sorted(self.logits):
             probability, margin = (plane.cpu().numpy() for plane in self.fine(z))
-            one, before = trust(
+            one, before = weigh(
                 z, probability, margin, before,
                 pixel_mm=self.query.recipe.spacing_mm,
                 expected=z / last - self.shown.middle,
-                settings=self.trust_settings,
+                settings=self.guide_settings,
             )  # fmt: skip
             found.append(one)
         return found
 
-    def walk(self, run: Sequence[Trust], settings: SupportSettings) -> None:
+    def walk(self, run: Sequence[Evidence], settings: SupportSettings) -> None:
         """Look again, from the surest slice outwards: each slice joins the supports of the next.
 
         A walk ends where nothing is found, or where it is not sure enough.
@@ -242,15 +242,15 @@ def ask(
     organs: Sequence[Shown],
     *,
     settings: SupportSettings,
-    trust_settings: TrustSettings,
+    guide_settings: GuideSettings,
     told: Callable[[int], None] = lambda done: None,
-) -> list[tuple[Answers, list[Trust]]]:
+) -> list[tuple[Answers, list[Evidence]]]:
     """Look for organs on every slice of a query.
 
     Returns:
         Of every organ what was said, and the run of slices that can be trusted together.
     """
-    answers = [Answers(model, query, shown, trust_settings) for shown in organs]
+    answers = [Answers(model, query, shown, guide_settings) for shown in organs]
     depth = query.image.shape[0]
     for start in range(0, depth, _SLICES_AT_ONCE):
         zs = range(start, min(depth, start + _SLICES_AT_ONCE))

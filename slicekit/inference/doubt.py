@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,23 @@ from slicekit.labels import LabelSet
 _ROUNDING = 0.01  # float16 softmax over many classes may miss 1 by so much
 
 
+def most_to_quarrel_about(members: int, classes: int) -> float:
+    """Return the largest mutual information of a pixel that a committee can have, in nats.
+
+    It is reached where members share out evenly what each is certain of: so many classes as there
+    are members, or all of them. For one member, who contradicts nobody, infinity: a share of it
+    is 0.
+
+    Example:
+        >>> [round(most_to_quarrel_about(members, 14), 2) for members in (1, 2, 3, 20)]
+        [inf, 0.69, 1.1, 2.64]
+    """
+    return log(min(members, classes)) if members > 1 else inf
+
+
 @dataclass(frozen=True)
 class SliceDoubt:
-    """What is doubtful in one slice; in pixels, a pixel of which nothing is known counting 1."""
+    """What is doubtful in one slice; in pixels, one that is as doubtful as can be counting 1."""
 
     case: str
     z: int
@@ -29,7 +43,8 @@ class SliceDoubt:
     entropy_px: Mapping[str, float]
     """Organ to its part of the entropy of the members' mean."""
     disagreement_px: Mapping[str, float]
-    """Organ to its part of the information that members have over one another; 0 for one."""
+    """Organ to its part of the information that members have over one another; 0 for one
+    member. 1 counts a pixel in which members share out evenly what each is certain of."""
     area_px: Mapping[str, int]
     """Organ to the pixels where it is the most likely class."""
     members: int
@@ -46,12 +61,13 @@ def summarise_slice(
 ) -> SliceDoubt:
     """Reduce what a committee says of a slice to three numbers an organ.
 
-    The entropy of a pixel is that of the members' mean, over its largest possible value. What
-    the members would learn of one another (the entropy of their mean less the mean of their
-    entropies, called mutual information or BALD) is their disagreement; doubt that all share is
-    no part of it. Both are shared out among the classes by their mean probability: a missed
-    organ still gets its part where it was the second choice, and the thousands of pixels in which
-    an organ is all but excluded weigh nothing, as they would in a sum of ``-p log p``.
+    The entropy of a pixel is that of the members' mean. What the members would learn of one
+    another (the entropy of their mean less the mean of their entropies, called mutual information
+    or BALD) is their disagreement; doubt that all share is no part of it. Each is taken over its
+    own largest possible value, as in ``uncertainty``, so a quarrel of two members can count more
+    than the entropy it leaves. Both are shared out among the classes by their mean probability: a
+    missed organ still gets its part where it was the second choice, and the thousands of pixels
+    in which an organ is all but excluded weigh nothing, as they would in a sum of ``-p log p``.
 
     Args:
         probabilities: ``(members, classes, y, x)`` softmax of every member; class 0 is the
@@ -77,18 +93,16 @@ def summarise_slice(
         expect_shape("probabilities", probabilities, "1 2 y x")  # tells what is wanted at least
     mean = probabilities.mean(axis=0, dtype=np.float32)
     _expect_probabilities(mean)
-    entropy = entr(mean).sum(axis=0) / log(classes)
-    apart = np.zeros_like(entropy)
-    if members > 1:
-        alone = [entr(one.astype(np.float32)).sum(axis=0) for one in probabilities]
-        apart = np.maximum(entropy - np.mean(alone, axis=0) / log(classes), 0.0)
+    entropy = entr(mean).sum(axis=0)
+    alone = np.mean([entr(one.astype(np.float32)).sum(axis=0) for one in probabilities], axis=0)
+    apart = np.maximum(entropy - alone, 0.0) / most_to_quarrel_about(members, classes)
     shares = mean[1:].reshape(classes - 1, -1)
     areas = np.bincount(mean.argmax(axis=0).ravel(), minlength=classes)[1:]
     return SliceDoubt(
         case=case,
         z=z,
         z_mm=z_mm,
-        entropy_px=_by_name(names, shares @ entropy.ravel()),
+        entropy_px=_by_name(names, shares @ entropy.ravel() / log(classes)),
         disagreement_px=_by_name(names, shares @ apart.ravel()),
         area_px={name: int(area) for name, area in zip(names.names, areas, strict=True)},
         members=members,

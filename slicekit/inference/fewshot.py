@@ -20,15 +20,15 @@ from torch import Tensor
 from slicekit.data.intensity import as_expected
 from slicekit.errors import LabelError
 from slicekit.inference.answers import Answers, Shown, SupportSettings, ask, learn
+from slicekit.inference.fewshot_guides import Evidence, GuideSettings, choose_guides
 from slicekit.inference.frames import follower_of
 from slicekit.inference.guides import carried
 from slicekit.inference.model import Carrier
 from slicekit.inference.organwise import Opinions, OrganGuide, carry_organs
-from slicekit.inference.pipeline import Progress
 from slicekit.inference.resample import decide_on
+from slicekit.inference.segmentation import Progress
 from slicekit.inference.shots import FewShot, Sheets
 from slicekit.inference.stopwatch import Stopwatch
-from slicekit.inference.trust import Trust, TrustSettings, choose_guides
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume, expect_same_grid
 
@@ -73,8 +73,8 @@ class _Look:
     number: int
     name: str
     answers: Answers
-    run: list[Trust]
-    guides: list[Trust]
+    run: list[Evidence]
+    guides: list[Evidence]
 
 
 def find_organs(
@@ -85,7 +85,7 @@ def find_organs(
     model: FewShot,
     *,
     settings: SupportSettings = SupportSettings(),
-    trust_settings: TrustSettings = TrustSettings(),
+    guide_settings: GuideSettings = GuideSettings(),
     progress: Progress | None = None,
     query_name: str = "the query",
     support_name: str = "the support",
@@ -102,7 +102,7 @@ def find_organs(
         names: Which of them are wanted.
         model: From ``load_fewshot``; without its carrier every slice is named by itself.
         settings: What of the support is used.
-        trust_settings: How guides are chosen.
+        guide_settings: How guides are chosen.
         progress: Told the stage, slices or gaps done, and in all.
         query_name: How messages call the query.
         support_name: How messages call the support.
@@ -122,10 +122,10 @@ def find_organs(
     depth = query.shape[0]
     with watch("look"):
         said = ask(
-            model, ours, organs, settings=settings, trust_settings=trust_settings,
+            model, ours, organs, settings=settings, guide_settings=guide_settings,
             told=lambda done: None if progress is None else progress("look", done, depth),
         )  # fmt: skip
-    looks = _looks(names, said, slice_mm=query.spacing_mm[0], settings=trust_settings)
+    looks = _looks(names, said, slice_mm=query.spacing_mm[0], settings=guide_settings)
     with watch("propagate"):
         if model.carrier is None:
             found = _name_slices(looks, ours)
@@ -145,10 +145,10 @@ def find_organs(
 
 def _looks(
     names: LabelSet,
-    said: Sequence[tuple[Answers, list[Trust]]],
+    said: Sequence[tuple[Answers, list[Evidence]]],
     *,
     slice_mm: float,
-    settings: TrustSettings,
+    settings: GuideSettings,
 ) -> list[_Look]:
     """Choose every organ's guides."""
     return [
@@ -247,7 +247,7 @@ def _carry(
         follower_of(image, carrier),
         shape=image.shape,
         opinions=opinions,
-        share=share,
+        shares=dict.fromkeys(range(1, len(looks) + 1), share),
         told=lambda done, total: None if progress is None else progress("propagate", done, total),
     )
 

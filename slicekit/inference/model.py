@@ -16,7 +16,7 @@ from slicekit.errors import CheckpointError, RecipeError
 from slicekit.inference.cache import Cache
 from slicekit.inference.sight import Propagator
 from slicekit.networks import STCN, Committee, build, expect_patch
-from slicekit.recipes import Recipe, differences, read_recipe
+from slicekit.recipes import Recipe, differences, expect_same_view, read_recipe
 from slicekit.runtime import Runtime, pick_runtime
 
 log = logging.getLogger(__name__)
@@ -112,12 +112,7 @@ def load_model(
     carrier, its_recipe, digest = load_network(found, runtime, "propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
-    for_anything = its_recipe.training.tracks is not None and its_recipe.input.modality == "any"
-    if its_recipe.input != recipe.input and not (for_anything and recipe.input.modality == "CT"):
-        raise RecipeError(
-            f"{recipe.name!r} and its propagator {its_recipe.name!r} ({found}) see slices "
-            f"differently: {differences(recipe, its_recipe, 'input')}; train them alike"
-        )
+    expect_same_view(recipe, its_recipe, source=found)
     digests[its_recipe.name] = digest
     model = Model(recipe, reference, carrier, its_recipe, digests, runtime)
     return _run_by_backend(model, cache)

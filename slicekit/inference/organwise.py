@@ -8,8 +8,9 @@ Reference: Pham et al. (FLARE22) for guides from a reference; regions and the se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import cv2
@@ -87,7 +88,8 @@ def carry_organs(
     *,
     shape: tuple[int, int, int],
     opinions: Opinions | None,
-    share: float,
+    shares: Mapping[int, float],
+    alone: frozenset[int] = frozenset(),
     told: Callable[[int, int], None] = lambda done, total: None,
 ) -> NDArray[Any]:
     """Carry every organ from its guides through the scan.
@@ -97,7 +99,8 @@ def carry_organs(
         follower: Follows organs through the scan.
         shape: ``(z, y, x)`` of the scan.
         opinions: The reference's view of every slice; not asked where ``None``.
-        share: Its weight against what was carried.
+        shares: Organ to its weight against what was carried; 0 for others.
+        alone: Organs that no guide carries; the reference's view is all there is of them.
         told: Told the gaps done and the gaps in all.
 
     Returns:
@@ -112,11 +115,18 @@ def carry_organs(
     for done, (n, found) in enumerate(follower.follow(tasks), start=1):
         for piece in found:
             where, likely = piece.paste(shape[1:])
+            share = shares.get(owners[n], 0.0)
             if opinions is not None and share > 0:
                 said = opinions.of(piece.z, owners[n])[where] * CERTAIN
                 likely = np.rint((1 - share) * likely + share * said).astype(np.uint8)
             canvas.paint(owners[n], _Weighed(piece.z, where, likely))
         told(done, len(tasks))
+    if opinions is not None:
+        everywhere = (slice(0, shape[1]), slice(0, shape[2]))
+        for z, organ in product(range(shape[0]), sorted(alone)):
+            likely = np.rint(opinions.of(z, organ) * CERTAIN).astype(np.uint8)
+            if likely.any():
+                canvas.paint(organ, _Weighed(z, everywhere, likely))
     return canvas.labels
 
 

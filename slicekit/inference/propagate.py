@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from slicekit.inference.budget import Plan, plan
 from slicekit.inference.fusion import Seen, join, shrink
 from slicekit.inference.guides import FullGuide, Guide, complete
 from slicekit.inference.memory import MemoryBank
+from slicekit.inference.opinion import Opinion, weigh
 from slicekit.inference.resample import Decide, most_likely
 from slicekit.inference.settings import PropagateSettings
 from slicekit.inference.sight import Eyes, FrameSource, Propagator
@@ -30,10 +31,6 @@ from slicekit.inference.walk import gaps
 from slicekit.runtime import Runtime
 
 log = logging.getLogger(__name__)
-
-
-Opinion = Callable[[int], Tensor]
-"""From a slice's number to ``(ids, y, x)`` probabilities, one plane an object's id, 0 included."""
 
 
 class SliceLabels(NamedTuple):
@@ -81,7 +78,8 @@ def propagate(
         settings: How to walk.
         decide: From probabilities to labels; ``resample.decide_on`` answers on the scan's pixels.
         opinion: What another network says of a slice; it is averaged with what was carried there,
-            for the objects that are followed and for no other. Guides are not asked about.
+            for the objects that are followed, and stands for those it is alone with. What guides
+            say of their own slices it does not change.
 
     Returns:
         Every slice once, in the order of the walk: the head from the first guide outwards, then
@@ -164,7 +162,7 @@ class _Walker:
         """Answer the head or the tail, outwards from its only guide."""
         objects = tuple(sorted(start.present))
         if not objects or not slices:
-            yield from map(self._blank, slices)
+            yield from map(self._weigh, map(_nothing, slices))
             return
         bank, _ = self._bank([start], objects, slices=len(slices), planes=0)
         yield from map(self._weigh, self._follow(bank, objects, start.present, start.z, slices))
@@ -176,7 +174,7 @@ class _Walker:
         first, second = left.present, right.present
         alive = tuple(sorted(first | second))
         if not alive or not slices:
-            yield from map(self._blank, slices)
+            yield from map(self._weigh, map(_nothing, slices))
             return
         planes = len(first) * len(slices) if second else 0
         bank, spent = self._bank([left, right], alive, slices=len(slices), planes=planes)
@@ -256,12 +254,7 @@ class _Walker:
 
     def _weigh(self, seen: Seen) -> SliceLabels:
         """Average what was carried to a slice with the second opinion, then choose."""
-        if self.opinion is None or not seen.objects or self.settings.opinion_share == 0:
-            return self._answer(seen)
-        said = self.opinion(seen.z)[list(seen.objects)].to(seen.planes)
-        return self._answer(
-            seen._replace(planes=torch.lerp(seen.planes, said, self.settings.opinion_share))
-        )
+        return self._answer(seen if self.opinion is None else weigh(seen, self.opinion))
 
     def _answer(self, seen: Seen) -> SliceLabels:
         """Choose the label of every pixel."""
@@ -274,15 +267,16 @@ class _Walker:
 
     def _repeat(self, guide: FullGuide) -> SliceLabels:
         """Answer a guide's own slice: what it says, and what was predicted of the rest."""
-        labels = guide.guide.output.astype(self.dtype)
-        answer = self._blank(guide.guide.z)
-        if guide.predicted:
-            objects = tuple(sorted(guide.predicted))
-            planes = torch.stack([guide.predicted[number].float() for number in objects])
-            answer = self._answer(Seen(guide.guide.z, objects, planes))
+        labels, z = guide.guide.output.astype(self.dtype), guide.guide.z
+        objects = tuple(sorted(guide.predicted))
+        seen = _nothing(z)
+        if objects:
+            seen = Seen(z, objects, torch.stack([guide.predicted[n].float() for n in objects]))
+        alone = self.opinion is not None and bool(self.opinion.alone)
+        answer = self._weigh(seen) if alone else self._answer(seen)
         said = labels != 0
         return SliceLabels(
-            guide.guide.z,
+            z,
             np.where(said, labels, answer.labels),
             np.where(said, np.float16(1), answer.confidence),
         )
@@ -292,3 +286,8 @@ class _Walker:
         return SliceLabels(
             z, np.zeros(self.output_size, self.dtype), np.ones(self.output_size, np.float16)
         )
+
+
+def _nothing(z: int) -> Seen:
+    """Say that nothing was carried to a slice."""
+    return Seen(z, (), torch.empty(0))

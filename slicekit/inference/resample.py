@@ -87,6 +87,25 @@ def decide_on(grid: InPlane) -> Decide:
     return decide
 
 
+def on_source(
+    plane: Tensor,  # (y, x)
+    grid: InPlane,
+) -> NDArray[np.float32]:
+    """Resample one plane linearly from the networks' grid to a scan's own pixels.
+
+    Returns:
+        ``(y, x)`` of ``grid.source_size``; 0 outside of the grid's box.
+
+    Raises:
+        ShapeError: The plane is not of ``grid.model_size``.
+    """
+    expect_shape("plane", plane, " ".join(map(str, grid.model_size)))
+    whole = np.zeros(grid.source_size, dtype=np.float32)
+    y0, y1, x0, x1 = grid.box
+    whole[y0:y1, x0:x1] = _to_source(plane, grid).cpu().numpy()
+    return whole
+
+
 def _to_source(plane: Tensor, grid: InPlane) -> Tensor:
     """Resample ``(y, x)`` from the network's grid to the pixels of the box, linearly."""
     y0, y1, x0, x1 = grid.box

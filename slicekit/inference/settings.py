@@ -21,13 +21,9 @@ class PropagateSettings:
     """An object with fewer pixels on the network's grid is taken for vanished."""
     vanish_mm: float = 10.0
     """An object vanished for so long is followed no further, unless the far guide shows it."""
-    opinion_share: float = 0.5
-    """Weight of a second opinion, where there is one, against what was carried to a slice."""
 
     def __post_init__(self) -> None:
         if min(self.memory_every_mm, self.vanish_mm, self.least_px) < 0 or self.top_k < 1:
             raise ValueError(f"distances, pixels and top_k must be positive, got {self}")
-        if not 0 <= self.opinion_share <= 1:
-            raise ValueError(f"opinion_share must be in [0, 1], got {self.opinion_share}")
         if self.objects_at_once < 1:
             raise ValueError(f"objects_at_once must be at least 1, got {self.objects_at_once}")

@@ -23,3 +23,7 @@ class Stopwatch:
         finally:
             passed = time.perf_counter() - started
             self.seconds[stage] = self.seconds.get(stage, 0.0) + passed
+
+    def rounded(self) -> dict[str, float]:
+        """Return the seconds of every stage, to the millisecond."""
+        return {stage: round(value, 3) for stage, value in self.seconds.items()}

@@ -1,147 +1,55 @@
-"""Which slices of a scan a few-shot network can be trusted on: they become guides.
-
-A few-shot network finds something on every slice. A slice is trusted for what is large, sure and
-told apart from the background on it, where the slices beside it show the same thing.
-"""
+"""How much carried masks count against the reference's own view, organ by organ."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from slicekit.inference.evidence import SliceEvidence
+from slicekit.inference.selection import GuideChoice
 
-@dataclass(frozen=True)
-class TrustSettings:
-    """How guides are chosen."""
-
-    guides: int = 2
-    """Guides of one organ at most. A worse guide spoils more than a gap between good ones."""
-    apart_mm: float = 16.0
-    """Distance between them at least."""
-    least_share: float = 0.4
-    """A guide's score is so much of the best one's at least."""
-    least_dice: float = 0.2
-    """Overlap of one organ on two neighbouring slices, at least, for them to be linked."""
-    drift: float = 0.3
-    """Standard deviation of the organ's place along the scan, as a share of its length: two scans
-    do not show the same part of the body."""
-
-    def __post_init__(self) -> None:
-        if self.guides < 1 or not self.apart_mm >= 0 or not self.drift > 0:
-            raise ValueError(f"guides and drift must be above 0, apart_mm not below, got {self}")
+DOUBTED, TRUSTED = 0.6, 0.8
+"""Guides of less certainty than the first are not believed beyond their own slices, guides of more
+than the second wholly. Chosen on scans whose scores are not reported anywhere."""
 
 
 class Trust(NamedTuple):
-    """What speaks for one organ on one slice."""
+    """Weights of the reference's own view of a slice."""
 
-    z: int
-    area_mm2: float
-    """Of its largest piece."""
-    confidence: float
-    """Mean probability there."""
-    margin: float
-    """Mean cosine to the organ less that to the background there."""
-    score: float
-    linked: bool
-    """Whether it overlaps with that of the slice before."""
-
-    @property
-    def reason(self) -> str:
-        """Why, for people."""
-        return (
-            f"{self.area_mm2 / 100:.1f} cm2, probability {self.confidence:.2f}, "
-            f"cosine margin {self.margin:.2f}"
-        )
+    shares: Mapping[int, float]
+    """Organ to the weight of that view against what was carried."""
+    alone: frozenset[int]
+    """Organs that were seen and that no guide is believed of: that view is all there is of them."""
 
 
-def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest connected piece of a mask ``(y, x)``, holes filled."""
-    pieces, count = ndimage.label(mask)
-    if not count:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return np.asarray(ndimage.binary_fill_holes(pieces == sizes.argmax()))
+def trust_in(evidence: SliceEvidence, chosen: Sequence[GuideChoice], *, share: float) -> Trust:
+    """Weigh the reference's view by how sure the guides are.
 
-
-def trust(
-    z: int,
-    probability: NDArray[np.float32],  # (y, x)
-    margin: NDArray[np.float32],  # (y, x) cosine to the organ less that to the background
-    before: NDArray[np.bool_] | None,  # (y, x) the largest piece on the slice before
-    *,
-    pixel_mm: float,
-    expected: float,
-    settings: TrustSettings,
-) -> tuple[Trust, NDArray[np.bool_]]:
-    """Judge one slice.
+    A carried mask is worth as much as the guides it comes from. Where their mean certainty reaches
+    ``TRUSTED`` the reference's view of another slice counts ``share``; below ``DOUBTED`` it counts
+    all, and it is not held to where the guides allow the organ to be.
 
     Args:
-        z: The slice.
-        probability: Of the organ.
-        margin: See ``Trust``.
-        before: For the link; ``None`` where there is none.
-        pixel_mm: Side of a pixel.
-        expected: How far the slice lies from where the organ is expected along the scan, as a
-            share of its length.
-        settings: How guides are chosen.
-
-    Returns:
-        The judgement, and the largest piece ``(y, x)``.
-    """
-    piece = largest_piece(probability > 0.5)
-    pixels = int(piece.sum())
-    if not pixels:
-        return Trust(z, 0.0, 0.0, 0.0, 0.0, False), piece
-    area, sure = pixels * pixel_mm**2, float(probability[piece].mean())
-    apart = float(margin[piece].mean())
-    likely = float(np.exp(-0.5 * (expected / settings.drift) ** 2))
-    linked = False
-    if before is not None and before.any():
-        dice = 2 * int((piece & before).sum()) / (pixels + int(before.sum()))
-        linked = dice >= settings.least_dice
-    return Trust(z, area, sure, apart, area * sure * max(apart, 0.0) * likely, linked), piece
-
-
-def best_run(found: Sequence[Trust]) -> list[Trust]:
-    """Return the linked slices that together have the highest score; none where all have 0.
-
-    Args:
-        found: Of neighbouring slices, in rising order.
+        evidence: What the reference says of the sampled slices.
+        chosen: The guides.
+        share: Weight of the reference's view against sure guides; 0 for carried masks alone, as
+            published, and then no organ is left to the reference.
 
     Example:
-        >>> a, b, c = (Trust(z, 1.0, 0.9, 0.1, s, k) for z, s, k in
-        ...            ((3, 2.0, False), (4, 2.0, True), (5, 3.0, False)))
-        >>> [one.z for one in best_run([a, b, c])]
-        [3, 4]
+        Guides of a mean certainty of 0.7 and a share of 0.5 give the reference's view 0.75.
     """
-    runs: list[list[Trust]] = []
-    for one in found:
-        if one.score <= 0:
-            continue
-        if runs and one.linked and runs[-1][-1].z == one.z - 1:
-            runs[-1].append(one)
-        else:
-            runs.append([one])
-    return max(runs, key=lambda run: sum(one.score for one in run), default=[])
-
-
-def choose_guides(run: Sequence[Trust], *, slice_mm: float, settings: TrustSettings) -> list[Trust]:
-    """Choose the slices of a run that become guides, in rising order.
-
-    The best comes first, then the best of those that keep a distance to all chosen ones.
-    """
-    chosen: list[Trust] = []
-    for one in sorted(run, key=lambda one: (-one.score, one.z)):
-        near = any(abs(one.z - other.z) * slice_mm < settings.apart_mm for other in chosen)
-        if chosen and (near or one.score < settings.least_share * chosen[0].score):
-            continue
-        chosen.append(one)
-        if len(chosen) == settings.guides:
-            break
-    return sorted(chosen)
+    if share == 0:
+        return Trust({}, frozenset())
+    rows = {int(z): row for row, z in enumerate(evidence.zs)}
+    shares, alone = {}, set()
+    for column, number in enumerate(evidence.ids):
+        guiding = [rows[choice.z] for choice in chosen if number in choice.organs]
+        sure = float(np.mean(evidence.certainty[guiding, column])) if guiding else 0.0
+        worth = min(max((sure - DOUBTED) / (TRUSTED - DOUBTED), 0.0), 1.0)
+        if guiding:
+            shares[number] = 1 - (1 - share) * worth
+        if worth == 0 and evidence.area_px[:, column].any():
+            alone.add(number)
+    return Trust(shares, frozenset(alone))

@@ -17,6 +17,14 @@ from slicekit.volume import Volume
 from slicekit.windows import three_channels
 
 _SLICES_AT_ONCE = 4
+_MOST_SAMPLES = 256
+
+MembersTold = Callable[[int, Tensor], None]
+"""Told a slice's number and ``(members, classes, y, x)`` probabilities, one network a member."""
+
+
+def nobody_told(z: int, probabilities: Tensor) -> None:
+    """Let what is said of a slice pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +34,8 @@ class View:
     image: Volume
     model: Model
     grid: InPlane
+    members_told: MembersTold = nobody_told
+    """Told what every network says of every slice that is looked at."""
 
     @classmethod
     def of(cls, image: Volume, model: Model) -> View:
@@ -48,6 +58,13 @@ class View:
         self, zs: Sequence[int], *, told: Callable[[int], None] = lambda done: None
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Yield slice, mean probabilities ``(classes, y, x)`` and choices ``(members, y, x)``."""
+        for z, members in self.ask(zs, told=told):
+            yield z, members.mean(dim=0), members.argmax(dim=1)
+
+    def ask(
+        self, zs: Sequence[int], *, told: Callable[[int], None] = lambda done: None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield slice and what every network says, ``(members, classes, y, x)`` probabilities."""
         runtime, last = self.model.runtime, max(1, self.image.shape[0] - 1)
         for start in range(0, len(zs), _SLICES_AT_ONCE):
             batch = zs[start : start + _SLICES_AT_ONCE]
@@ -56,7 +73,18 @@ class View:
             with torch.inference_mode(), runtime.autocast():
                 said = self.model.reference(slices, position)
                 shares = [logits.float().softmax(dim=1) for logits in said]
-            mean = sum(shares[1:], start=shares[0]) / len(shares)
             for n, z in enumerate(batch):
-                yield z, mean[n], torch.stack([share[n].argmax(dim=0) for share in shares])
+                members = torch.stack([share[n] for share in shares])
+                self.members_told(z, members)
+                yield z, members
             told(min(start + _SLICES_AT_ONCE, len(zs)))
+
+
+def sample_slices(image: Volume, *, every_mm: float) -> list[int]:
+    """Choose the slices that the reference looks at: evenly, both ends included.
+
+    Reference: Pham et al. (FLARE22) take every fifth slice; here the distance is in mm.
+    """
+    count = image.shape[0]
+    step = max(1, round(every_mm / image.spacing_mm[0]), -(-count // _MOST_SAMPLES))
+    return sorted({*range(0, count, step), count - 1})

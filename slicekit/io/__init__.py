@@ -27,11 +27,13 @@ from slicekit.io.folders import (
 from slicekit.io.listing import is_dicom
 from slicekit.io.masks import read_masks
 from slicekit.io.nifti import NiftiSource, read_nifti, read_nifti_labels, stored_slice
-from slicekit.io.nifti_write import is_nifti_name, write_nifti, write_nifti_labels
+from slicekit.io.nifti_write import is_nifti_name, write_nifti, write_nifti_like
 from slicekit.io.outputs import expect_writable
 from slicekit.io.pictures import SUFFIXES
-from slicekit.io.values import as_label_ids
+from slicekit.io.values import as_label_ids, as_levels
 from slicekit.volume import Volume, expect_same_grid
+
+_MAP_STEP = 0.005
 
 __all__ = [
     "FolderSource",
@@ -44,6 +46,7 @@ __all__ = [
     "stored_slice",
     "with_gray_range",
     "write_labels",
+    "write_map",
     "write_volume",
 ]
 
@@ -162,8 +165,44 @@ def write_labels(
     )
     ids = as_label_ids("labels", np.asarray(labels))
     if is_nifti_name(target):
-        return write_nifti_labels(target, ids, like)
+        return write_nifti_like(target, ids, like)
     return write_folder_labels(target, ids, like)
+
+
+def write_map(
+    path: str | Path, values: NDArray[Any] | Volume, *, like: Volume, overwrite: bool = False
+) -> Path:
+    """Write values from 0 to 1 on the grid that an image was read from, such as probabilities.
+
+    They are stored as uint8 in steps of 0.005; every reader multiplies by the file's slope and so
+    gives numbers from 0 to 1.
+
+    Args:
+        path: A name ending in .nii.gz or .nii, for an image of slices as well.
+        values: ``(z, y, x)`` numbers from 0 to 1 on the grid of ``like``.
+        like: The image as ``read_volume`` gave it.
+        overwrite: Whether to replace an existing output; never the input itself.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ShapeError: The values have another shape than ``like``.
+        GeometryError: They are a volume on another grid.
+        ValueError: A value is not from 0 to 1.
+        WriteError: The output must not or cannot be written; what stood there still stands.
+    """
+    if isinstance(values, Volume):
+        expect_same_grid("values", values, like, like_name="the image")
+        values = values.array
+    expect_shape("values", values, " ".join(map(str, like.shape)))
+    origin = getattr(like.source, "path", None)
+    target = expect_writable(
+        path, overwrite=overwrite, inputs=[] if origin is None else [Path(origin)]
+    )
+    if not is_nifti_name(target):
+        raise WriteError(target, "is no name for a map; end it in .nii.gz or .nii")
+    return write_nifti_like(target, as_levels(values, 1 / _MAP_STEP), like, slope=_MAP_STEP)
 
 
 def expect_labels_name(path: str | Path, *, like: Volume) -> None:

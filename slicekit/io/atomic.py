@@ -73,6 +73,19 @@ def write_atomically(
     return target
 
 
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file, UTF-8, whole or not at all.
+
+    Raises:
+        WriteError: It cannot be written; what stood there before still stands.
+    """
+
+    def write(file: Path) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    return write_atomically(path, write)
+
+
 def write_folder_atomically(path: str | Path, writer: Callable[[Path], None]) -> Path:
     """Write a folder so that its final name never holds a part of it.
 

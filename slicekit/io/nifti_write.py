@@ -31,28 +31,31 @@ def is_nifti_name(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
-def write_nifti_labels(path: Path, ids: NDArray[Any], like: Volume) -> Path:
-    """Write label ids ``(z, y, x)`` on the grid that ``like`` was read from.
+def write_nifti_like(
+    path: Path, numbers: NDArray[Any], like: Volume, *, slope: float = 1.0
+) -> Path:
+    """Write label ids or levels ``(z, y, x)`` on the grid that ``like`` was read from.
 
     The header is the input's: shape, axes, affine, codes and units; its type and everything
-    that spoke about the input's intensities is reset, extensions are left out.
+    that spoke about the input's intensities is reset, extensions are left out. Readers multiply
+    the numbers by ``slope``.
 
     Raises:
         WriteError: It could not be written whole.
     """
     source = like.source
     if not (isinstance(source, NiftiSource) and source.describes(like)):
-        return write_nifti(path, like.with_array(ids))
+        return write_nifti(path, like.with_array(numbers), slope=slope)
     fields = parse_block(source.block).as_byteswapped("<")
     stored_shape = source.stored_shape
     fields["dim"][0] = len(stored_shape)
     fields["dim"][1:] = 1
     fields["dim"][1 : len(stored_shape) + 1] = stored_shape
     mend_header(fields)
-    return _write(path, fields, turn_back(ids, source.axes))
+    return _write(path, fields, turn_back(numbers, source.axes), slope=slope)
 
 
-def write_nifti(path: Path, volume: Volume) -> Path:
+def write_nifti(path: Path, volume: Volume, *, slope: float = 1.0) -> Path:
     """Write a volume with a header of its own: axes (x, y, z), sform, and qform where it can be.
 
     Raises:
@@ -75,13 +78,13 @@ def write_nifti(path: Path, volume: Volume) -> Path:
     fields.set_sform(affine, code="scanner")
     if not np.allclose(fields.get_qform(), affine, atol=1e-3):
         fields["qform_code"] = 0  # a sheared grid: the quaternion cannot say it
-    return _write(path, fields, array.transpose(2, 1, 0))
+    return _write(path, fields, array.transpose(2, 1, 0), slope=slope)
 
 
-def _write(path: Path, fields: Nifti1Header, stored: NDArray[Any]) -> Path:
+def _write(path: Path, fields: Nifti1Header, stored: NDArray[Any], *, slope: float) -> Path:
     """Write numbers in their stored axes ``(i, j, k)`` behind a header, and read them back."""
     fields.set_data_dtype(stored.dtype)
-    fields["scl_slope"], fields["scl_inter"] = 1, 0
+    fields["scl_slope"], fields["scl_inter"] = slope, 0
     fields["cal_max"], fields["cal_min"] = 0, 0
     fields["intent_code"], fields["intent_name"] = 0, b""
     for name in ("intent_p1", "intent_p2", "intent_p3"):

@@ -156,3 +156,18 @@ def as_label_ids(
             "is it an image? Offer the label map, or renumber it"
         )
     return values.astype(np.uint8 if high <= 255 else np.uint16, copy=False)
+
+
+def as_levels(values: NDArray[Any], levels: float) -> NDArray[np.uint8]:
+    """Turn values from 0 to 1 into whole levels from 0 to ``levels``, plane by plane.
+
+    Raises:
+        ValueError: A value is not from 0 to 1.
+    """
+    out = np.empty(values.shape, dtype=np.uint8)
+    for plane, into in zip(values, out, strict=True):
+        least, most = float(plane.min()), float(plane.max())
+        if not (least >= 0 and most <= 1):  # NaN too
+            raise ValueError(f"a map holds values from 0 to 1, got {least:g} to {most:g}")
+        into[:] = np.rint(plane.astype(np.float32) * np.float32(levels))
+    return out

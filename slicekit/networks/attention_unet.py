@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicekit.checks import expect_shape, suggest
+from slicekit.checks import suggest
 from slicekit.errors import RecipeError
-from slicekit.networks.blocks import ConvNormAct, CropBox, UpBlock, pad_to_multiple
+from slicekit.networks.blocks import ConvNormAct, UpBlock
+from slicekit.networks.slicewise import SlicewiseNetwork
 
 STRIDE = 16
 LEAST = 32  # a coarsest map of one place would leave batch norm nothing to average over
@@ -64,7 +65,7 @@ class AttentionGate(nn.Module):
         return skip * weights
 
 
-class AttentionUNet(nn.Module):
+class AttentionUNet(SlicewiseNetwork):
     """Slices in, class logits out, for slices of any size.
 
     The skip connection at full size has no gate: what it holds is too simple to be chosen from
@@ -76,7 +77,7 @@ class AttentionUNet(nn.Module):
     """
 
     def __init__(self, config: AttentionUNetConfig, *, classes: int) -> None:
-        super().__init__()
+        super().__init__(multiple=STRIDE, least=LEAST)
         self.config, self.classes = config, classes
         self.encoder = nn.ModuleList(
             nn.Sequential(ConvNormAct(inputs, outputs), ConvNormAct(outputs, outputs))
@@ -86,33 +87,6 @@ class AttentionUNet(nn.Module):
         self.gates = nn.ModuleList(AttentionGate(fine, coarse) for coarse, fine in steps[:-1])
         self.decoder = nn.ModuleList(UpBlock(coarse, fine, fine) for coarse, fine in steps)
         self.head = nn.Conv2d(config.widths[0], classes, 1)
-
-    def forward(
-        self,
-        slices: Tensor,  # (b, 3, y, x) windows in [0, 1], y and x at least 1
-        position: Tensor | None = None,  # (b,) accepted as by its peers, and ignored
-    ) -> Tensor:  # (b, classes, y, x) logits
-        """Return one logit a class and pixel.
-
-        Raises:
-            ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
-        """
-        inputs, box = self.prepare(slices, position)
-        return box.cut(self.score(*inputs))
-
-    def prepare(
-        self, slices: Tensor, position: Tensor | None = None
-    ) -> tuple[tuple[Tensor, ...], CropBox]:
-        """Return what ``score`` takes, and where the slices lie in what it gives.
-
-        Raises:
-            ShapeError: As ``forward``.
-        """
-        b = expect_shape("slices", slices, "b 3 y x")["b"]
-        if position is not None:
-            expect_shape("position", position, f"{b}")
-        padded, box = pad_to_multiple(slices, STRIDE, least=LEAST)
-        return (padded,), box
 
     def score(
         self,

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from segmentation_models_pytorch import DeepLabV3Plus as Smp
 from torch import Tensor, nn
 
-from slicekit.checks import expect_shape, suggest
+from slicekit.checks import suggest
 from slicekit.errors import RecipeError
-from slicekit.networks.blocks import CropBox, pad_to_multiple
+from slicekit.networks.slicewise import SlicewiseNetwork
 
 STRIDE = 16
 LEAST = 32  # a coarsest map of one place would leave batch norm nothing to average over
@@ -58,7 +58,7 @@ class PooledNorm(nn.BatchNorm2d):
         )
 
 
-class DeepLabV3Plus(nn.Module):
+class DeepLabV3Plus(SlicewiseNetwork):
     """Slices in, class logits out, for slices of any size.
 
     Args:
@@ -67,7 +67,7 @@ class DeepLabV3Plus(nn.Module):
     """
 
     def __init__(self, config: DeepLabConfig, *, classes: int) -> None:
-        super().__init__()
+        super().__init__(multiple=STRIDE, least=LEAST)
         self.config, self.classes = config, classes
         self.network = Smp(
             config.encoder,
@@ -81,33 +81,6 @@ class DeepLabV3Plus(nn.Module):
         )
         pooling = self.network.decoder.aspp[0].convs[-1]
         pooling[2] = PooledNorm(config.channels)
-
-    def forward(
-        self,
-        slices: Tensor,  # (b, 3, y, x) windows in [0, 1], y and x at least 1
-        position: Tensor | None = None,  # (b,) accepted as by its peers, and ignored
-    ) -> Tensor:  # (b, classes, y, x) logits
-        """Return one logit a class and pixel.
-
-        Raises:
-            ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
-        """
-        inputs, box = self.prepare(slices, position)
-        return box.cut(self.score(*inputs))
-
-    def prepare(
-        self, slices: Tensor, position: Tensor | None = None
-    ) -> tuple[tuple[Tensor, ...], CropBox]:
-        """Return what ``score`` takes, and where the slices lie in what it gives.
-
-        Raises:
-            ShapeError: As ``forward``.
-        """
-        b = expect_shape("slices", slices, "b 3 y x")["b"]
-        if position is not None:
-            expect_shape("position", position, f"{b}")
-        padded, box = pad_to_multiple(slices, STRIDE, least=LEAST)
-        return (padded,), box
 
     def score(
         self,

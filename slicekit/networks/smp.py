@@ -15,9 +15,9 @@ import torch
 from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import Tensor, nn
 
-from slicekit.checks import expect_shape, suggest
+from slicekit.checks import suggest
 from slicekit.errors import RecipeError, lacks_memory
-from slicekit.networks.blocks import CropBox, pad_to_multiple
+from slicekit.networks.slicewise import SlicewiseNetwork
 
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
     made.__name__: made for made in library.MODEL_ARCHITECTURES_MAPPING.values()
@@ -35,7 +35,7 @@ _CELLS = ((1, 2), (2, 2), (1, 8), (7, 7), (8, 8))
 """Grids and smallest sides to try, in strides: most; DPT; pyramids of poolings; windows."""
 
 
-class SmpNetwork(nn.Module):
+class SmpNetwork(SlicewiseNetwork):
     """Slices in, class logits out, for slices of any size.
 
     Args:
@@ -46,40 +46,12 @@ class SmpNetwork(nn.Module):
     """
 
     def __init__(self, network: nn.Module, *, classes: int, multiple: int, least: int) -> None:
-        super().__init__()
+        super().__init__(multiple=multiple, least=least)
         self.network, self.classes = network, classes
-        self.multiple, self.least = multiple, least
         for norm in network.modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.register_forward_pre_hook(_rest_if_alone)
                 norm.register_forward_hook(_wake, always_call=True)
-
-    def forward(
-        self,
-        slices: Tensor,  # (b, 3, y, x) windows in [0, 1], y and x at least 1
-        position: Tensor | None = None,  # (b,) accepted as by its peers, and ignored
-    ) -> Tensor:  # (b, classes, y, x) logits
-        """Return one logit a class and pixel.
-
-        Raises:
-            ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
-        """
-        inputs, box = self.prepare(slices, position)
-        return box.cut(self.score(*inputs))
-
-    def prepare(
-        self, slices: Tensor, position: Tensor | None = None
-    ) -> tuple[tuple[Tensor, ...], CropBox]:
-        """Return what ``score`` takes, and where the slices lie in what it gives.
-
-        Raises:
-            ShapeError: As ``forward``.
-        """
-        b = expect_shape("slices", slices, "b 3 y x")["b"]
-        if position is not None:
-            expect_shape("position", position, f"{b}")
-        padded, box = pad_to_multiple(slices, self.multiple, least=self.least)
-        return (padded,), box
 
     def score(
         self,

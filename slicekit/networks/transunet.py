@@ -27,9 +27,10 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_hybrid import HybridEmbed
 from torch import Tensor, nn
 
-from slicekit.checks import expect_shape, suggest
+from slicekit.checks import suggest
 from slicekit.errors import RecipeError
-from slicekit.networks.blocks import ConvNormAct, CropBox, UpBlock, pad_to_multiple
+from slicekit.networks.blocks import ConvNormAct, CropBox, UpBlock
+from slicekit.networks.slicewise import SlicewiseNetwork
 
 STRIDE = 16
 LEAST = 32  # a coarsest map of one place would leave batch norm nothing to average over
@@ -90,7 +91,7 @@ PRESETS |= {
 }
 
 
-class TransUNet(nn.Module):
+class TransUNet(SlicewiseNetwork):
     """Slices in, class logits out, for slices of any size.
 
     Args:
@@ -99,7 +100,7 @@ class TransUNet(nn.Module):
     """
 
     def __init__(self, config: TransUNetConfig, *, classes: int) -> None:
-        super().__init__()
+        super().__init__(multiple=STRIDE, least=LEAST)
         self.config, self.classes = config, classes
         self.encoder = hybrid_encoder(config)
         self.bridge = ConvNormAct(config.width, config.bridge)
@@ -111,34 +112,18 @@ class TransUNet(nn.Module):
         planes = config.decoder[-1] + int(config.position)
         self.head = nn.Conv2d(planes, classes, 3, padding=1)
 
-    def forward(
-        self,
-        slices: Tensor,  # (b, 3, y, x) windows in [0, 1], y and x at least 1
-        position: Tensor | None = None,  # (b,) in [0, 1] from the first slice to the last
-    ) -> Tensor:  # (b, classes, y, x) logits
-        """Return one logit a class and pixel.
-
-        Without the option ``position`` the argument of that name is ignored; with it, a missing
-        one counts as 0.5, the middle of the scan.
-
-        Raises:
-            ShapeError: The slices have not four axes and 3 channels, or there are not b positions.
-        """
-        inputs, box = self.prepare(slices, position)
-        return box.cut(self.score(*inputs))
-
     def prepare(
         self, slices: Tensor, position: Tensor | None = None
     ) -> tuple[tuple[Tensor, ...], CropBox]:
         """Return what ``score`` takes, and where the slices lie in what it gives.
 
+        Without the option ``position`` the argument of that name is ignored; with it, a missing
+        one counts as 0.5, the middle of the scan.
+
         Raises:
             ShapeError: As ``forward``.
         """
-        b = expect_shape("slices", slices, "b 3 y x")["b"]
-        if position is not None:
-            expect_shape("position", position, f"{b}")
-        padded, box = pad_to_multiple(slices, STRIDE, least=LEAST)
+        (padded,), box = super().prepare(slices, position)
         rows, columns = (side // STRIDE for side in padded.shape[-2:])
         places = resample_abs_pos_embed(
             self.encoder.pos_embed, [rows, columns], num_prefix_tokens=0
@@ -146,6 +131,7 @@ class TransUNet(nn.Module):
         places = places.transpose(1, 2).unflatten(2, (rows, columns))
         if not self.config.position:
             return (padded, places), box
+        b = len(slices)
         if position is None:
             position = slices.new_full((b,), 0.5)
         plane = position.to(slices)[:, None, None, None].expand(b, 1, *padded.shape[-2:])

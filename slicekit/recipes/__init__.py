@@ -7,7 +7,7 @@ file alone is enough to predict. Unknown and misspelt keys are refused with a su
 
 from __future__ import annotations
 
-from slicekit.recipes.differences import differences
+from slicekit.recipes.differences import differences, expect_same_view
 from slicekit.recipes.reading import parse_recipe, read_recipe, recipe_from_json
 from slicekit.recipes.tables import (
     InferenceRecipe,
@@ -21,6 +21,7 @@ from slicekit.recipes.training_tables import (
     CpsRecipe,
     FewShotRecipe,
     RampRecipe,
+    RoundsRecipe,
     TeacherRecipe,
     TrackRecipe,
     TrainingRecipe,
@@ -35,11 +36,13 @@ __all__ = [
     "NetworkRecipe",
     "RampRecipe",
     "Recipe",
+    "RoundsRecipe",
     "TeacherRecipe",
     "TrackRecipe",
     "TrainingRecipe",
     "WeightsRecipe",
     "differences",
+    "expect_same_view",
     "parse_recipe",
     "read_recipe",
     "recipe_from_json",

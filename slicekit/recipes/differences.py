@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from slicekit.errors import RecipeError
 from slicekit.recipes.tables import Recipe
 
 _SHOWN = 5
@@ -22,6 +24,20 @@ def differences(ours: Recipe, theirs: Recipe, *parts: str) -> str:
     one, other = ours.model_dump(include={*parts}), theirs.model_dump(include={*parts})
     found = _compare("", {key: one[key] for key in parts}, {key: other[key] for key in parts})
     return "; ".join(islice(found, _SHOWN))
+
+
+def expect_same_view(recipe: Recipe, propagator: Recipe, *, source: str | Path) -> None:
+    """Refuse a propagator that sees slices otherwise than the reference whose guides it carries.
+
+    Raises:
+        RecipeError: They do; the message shows what differs and names ``source``.
+    """
+    for_anything = propagator.training.tracks is not None and propagator.input.modality == "any"
+    if propagator.input != recipe.input and not (for_anything and recipe.input.modality == "CT"):
+        raise RecipeError(
+            f"{recipe.name!r} and its propagator {propagator.name!r} ({source}) see slices "
+            f"differently: {differences(recipe, propagator, 'input')}; train them alike"
+        )
 
 
 def _compare(where: str, ours: Any, theirs: Any) -> Iterator[str]:

@@ -68,7 +68,17 @@ def recipe_from_json(text: str, *, source: str) -> Recipe:
         values = json.loads(text)
     except (ValueError, RecursionError) as fault:
         raise RecipeError(f"{source}: its recipe is not JSON ({fault})") from fault
-    return parse_recipe(values, source=source)
+    return parse_recipe(_without_idle_method(values), source=source)
+
+
+def _without_idle_method(values: Any) -> Any:
+    """Leave out the method of what is no reference: a header names every key, so nobody said it."""
+    if not isinstance(values, dict) or values.get("role") == "reference":
+        return values
+    training = values.get("training")
+    if not isinstance(training, dict):
+        return values
+    return values | {"training": {k: v for k, v in training.items() if k != "method"}}
 
 
 def _change(values: dict[str, Any], change: str) -> None:
@@ -98,6 +108,10 @@ def _explain(entry: dict[str, Any]) -> str:
         return f"the key {where!r} is missing"
     if entry["type"] == "value_error":
         return f"{where}: {entry['ctx']['error']}"
+    if entry["type"] in ("tuple_type", "list_type"):
+        came = entry["input"]
+        example = f", such as '{json.dumps([came])}'" if isinstance(came, str | int | float) else ""
+        return f"{where}: wanted a list{example}, got {came!r}"[:400]
     return f"{where}: {entry['msg']} (got {entry['input']!r})"[:400]
 
 

@@ -182,6 +182,11 @@ class Recipe(Section):
                 f"{self.training.phantoms}"
             )
         self._check_method()
+        if self.role == "propagator" and self.training.rounds.count > 1:
+            raise ValueError(
+                "a propagator names no organs, so it cannot label scans for a further round; set "
+                f"training.rounds.count to 1, got {self.training.rounds.count}"
+            )
         try:
             numbers = sorted(self.labels.ids.values())
         except LabelError as fault:
@@ -196,8 +201,13 @@ class Recipe(Section):
         return self
 
     def _check_method(self) -> None:
-        """Refuse a number of networks with which the method cannot be meant."""
+        """Refuse a method that cannot be meant of such a role or so many networks."""
         if self.role != "reference":
+            if "method" in self.training.model_fields_set:
+                raise ValueError(
+                    f"training.method says how a reference learns, and a {self.role} learns in one "
+                    f"way only; leave it out, got {self.training.method!r}"
+                )
             return
         wanted = {"cps": (2,), "supervised": (1,)}.get(self.training.method, (1, 2, 3))
         if len(self.networks) not in wanted:

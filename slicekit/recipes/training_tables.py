@@ -39,6 +39,22 @@ class TeacherRecipe(RampRecipe):
     ones (Pic and Henon-Just: 800 of 1200)."""
 
 
+class RoundsRecipe(Section):
+    """Rounds of training: label what has no labels, choose, and learn from what was accepted."""
+
+    count: Count = 1
+    """1 is a single training, without pseudo labels on disk."""
+    rules: tuple[str, ...] | None = None
+    """What an organ of a scan must pass to be learnt from, as ``slicekit pseudo --rules`` takes
+    them; the usual ones when absent (``training.pseudo.usual_rules``)."""
+    per_organ: Count | None = None
+    """How many scans an organ is learnt from, the best ones; all that pass when absent."""
+    steps_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Steps of a later round, as a share of ``training.steps``."""
+    rate_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Largest learning rate of a later round, as a share of ``training.learning_rate``."""
+
+
 class ClipRecipe(Section):
     """Clips of three slices for the propagator."""
 
@@ -137,7 +153,8 @@ class TrainingRecipe(Section):
 
     method: Method = "cps"
     """How a reference learns: two networks teach one another (``cps``), they learn side by side
-    from labels alone, one network does (``supervised``), or a pupil follows a teacher."""
+    from labels alone, one network does (``supervised``), or a pupil follows a teacher. Other roles
+    have one way to learn and name none."""
     steps: Count
     batch: Count = 8
     """Labelled slices (reference), clips (propagator) or episodes (few-shot) in a step."""
@@ -183,9 +200,10 @@ class TrainingRecipe(Section):
     """Marginal loss: weight of what keeps organs nobody drew out of those that were drawn. The
     cross entropy does so already, so it is small."""
     cache_gib: Positive = 4.0
-    """Memory that the slices may take; what does not fit is kept on disk."""
+    """Memory that slices and labels may take; what does not fit is kept on disk."""
     cps: CpsRecipe = CpsRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
+    rounds: RoundsRecipe = RoundsRecipe()
     clips: ClipRecipe = ClipRecipe()
     tracks: TrackRecipe | None = None
     """Train on single organs in regions of interest instead of clips of whole slices."""

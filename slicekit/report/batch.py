@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from slicekit.errors import FileError, ReadError, WriteError
 
 _ENDINGS = (".nii.gz", ".nii")
+
+
+class Beside(NamedTuple):
+    """Files that belong to a label file, whether they are there or not."""
+
+    sidecar: Path
+    statistics: Path
+    preview: Path
+    uncertainty: Path
 
 
 def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
@@ -24,7 +34,7 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
         WriteError: Two scans would write one file, or ``out`` names a file for several scans.
     """
     try:
-        inside = _scans_in(scan)
+        inside = scans_in(scan)
         into_folder = out is not None and out.is_dir() and not scan.is_dir()
     except FileError:
         raise
@@ -43,13 +53,14 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def outputs_beside(labels: Path) -> tuple[Path, Path, Path]:
-    """Return where the sidecar, the statistics and the preview of a label file lie."""
+def outputs_beside(labels: Path) -> Beside:
+    """Return where the sidecar, statistics, preview and uncertainty map of a label file lie."""
     stem = labels.name.removesuffix(_ending(labels))
-    return (
+    return Beside(
         labels.with_name(f"{stem}.json"),
         labels.with_name(f"{stem}_stats.json"),
         labels.with_name(f"{stem}_preview.png"),
+        labels.with_name(f"{stem}_uncertainty.nii.gz"),
     )
 
 
@@ -65,8 +76,12 @@ def truth_beside(scan: Path) -> Path:
     return scan.with_name(f"{scan.name.removesuffix(ending)}_labels{ending}")
 
 
-def _scans_in(scan: Path) -> list[Path]:
-    """List the NIfTI files of a folder; none for a file or a slice folder."""
+def scans_in(scan: Path) -> list[Path]:
+    """List the NIfTI files of a folder; none for a file or a slice folder.
+
+    Raises:
+        ReadError: The path does not exist.
+    """
     if not scan.exists():
         raise ReadError(
             scan, "does not exist; name a NIfTI file, a slice folder or a folder of scans"

@@ -17,7 +17,7 @@ from slicekit.inference.stopwatch import Stopwatch
 from slicekit.inference.suggest import Suggestion
 from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
 from slicekit.report.batch import outputs_beside
-from slicekit.report.case import write_json
+from slicekit.report.beside import write_json
 from slicekit.report.drawn import NAMELESS, CarryOptions, Numbering, open_session
 from slicekit.runtime import Runtime
 from slicekit.volume import Volume

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from slicekit.data.intensity import from_gray
 from slicekit.errors import WriteError
 from slicekit.inference.model import Model
-from slicekit.inference.pipeline import (
-    Progress,
-    Segmentation,
-    expect_known,
-    segment_volume,
-)
+from slicekit.inference.pipeline import expect_known, segment_volume
+from slicekit.inference.segmentation import Progress, Segmentation
 from slicekit.inference.stopwatch import Stopwatch
 from slicekit.io import (
     expect_labels_name,
@@ -24,11 +19,12 @@ from slicekit.io import (
     read_volume,
     stored_slice,
     write_labels,
+    write_map,
 )
-from slicekit.io.atomic import why_not_written, write_atomically
-from slicekit.report.batch import outputs_beside
+from slicekit.io.nifti_write import is_nifti_name
+from slicekit.report.batch import Beside, outputs_beside
+from slicekit.report.beside import remove_stale, write_json, write_statistics
 from slicekit.report.preview import write_preview
-from slicekit.report.statistics import statistics
 from slicekit.volume import Volume
 
 
@@ -42,6 +38,8 @@ class SegmentOptions:
     """How guides are chosen; as the recipe says for ``None``."""
     preview: bool = False
     """Whether to draw a picture."""
+    uncertainty: bool = False
+    """Whether to write how unsure the networks are, voxel by voxel and organ by organ."""
     overwrite: bool = False
     """Whether results of an earlier run may be replaced."""
     gray_range: tuple[float, float] | None = None
@@ -60,6 +58,7 @@ class CaseFiles:
     sidecar: Path
     statistics: Path
     preview: Path | None
+    uncertainty: Path | None
     seconds: dict[str, float]
     volumes_ml: dict[str, float]
 
@@ -73,7 +72,7 @@ def segment_file(
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> CaseFiles:
-    """Segment one scan and write its labels, their sidecar, statistics and picture.
+    """Segment one scan and write its labels, sidecar, statistics, picture and uncertainty.
 
     Args:
         scan: A NIfTI file or a slice folder.
@@ -90,48 +89,45 @@ def segment_file(
     Raises:
         LabelError: An organ is unknown.
         ReadError: The scan cannot be read.
-        RecipeError: There is no such selector.
+        RecipeError: There is no such selector, or a volumetric model is to tell its uncertainty.
         WriteError: An output is in the way, is the input, or cannot be written.
     """
-    expect_known(model, organs=options.organs, selector=options.selector)
-    sidecar, stats_path, preview_path = _expect_free(labels, scan, options)
+    expect_known(
+        model, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
+    )
+    beside = _expect_free(labels, scan, options)
     watch = Stopwatch()
     with watch("read"):
         volume = read_scan(scan, options)
         expect_labels_name(labels, like=volume)
     done = segment_volume(
-        volume,
-        model,
-        organs=options.organs,
-        selector=options.selector,
-        progress=progress,
-        name=str(scan),
-    )
+        volume, model, organs=options.organs, selector=options.selector, progress=progress,
+        uncertainty=options.uncertainty, name=str(scan),
+    )  # fmt: skip
     with watch("write"):
-        for stale in (sidecar, preview_path) if options.overwrite else ():
-            remove_stale(stale)
+        if options.overwrite:
+            remove_stale((beside.sidecar, beside.preview, beside.uncertainty))
         write_labels(labels, done.labels, like=volume, overwrite=options.overwrite)
+        if done.uncertainty is not None:
+            write_map(beside.uncertainty, done.uncertainty, like=volume)
     with watch("report"):
-        shown = done.image.with_array(done.labels.array)  # on the grid that was worked with
-        has_hu = model.recipe.input.modality == "CT"
-        stats = statistics(shown, done.names, image=done.image if has_hu else None)
-        known = getattr(volume.source, "spacing_known", True)
-        grid = {"spacing_mm": list(shown.spacing_mm), "spacing_known": known}
-        write_json(stats_path, {**grid, "organs": stats})
+        stats = write_statistics(
+            beside.statistics, done.image, done.image.with_array(done.labels.array), done.names,
+            in_hu=model.recipe.input.modality == "CT",
+            spacing_known=getattr(done.labels.source, "spacing_known", True),
+            more={organ: asdict(certainty) for organ, certainty in done.certainty.items()},
+        )  # fmt: skip
         if options.preview:
-            _draw(preview_path, done, model)
-    seconds = {"read": watch.seconds["read"], **done.seconds}
-    seconds |= {stage: watch.seconds[stage] for stage in ("write", "report")}
-    seconds = {stage: round(value, 3) for stage, value in seconds.items()}
-    write_json(sidecar, _describe(done, model, scan=scan, command=command, seconds=seconds))
-    return CaseFiles(
-        labels,
-        sidecar,
-        stats_path,
-        preview_path if options.preview else None,
-        seconds,
-        {organ: figures["volume_ml"] for organ, figures in stats.items()},
-    )
+            _draw(beside.preview, done, model)
+    seconds = {"read": 0.0, **done.seconds, **watch.rounded()}  # in the order of the stages
+    files = CaseFiles(
+        labels, beside.sidecar, beside.statistics,
+        beside.preview if options.preview else None,
+        beside.uncertainty if options.uncertainty else None,
+        seconds, {organ: figures["volume_ml"] for organ, figures in stats.items()},
+    )  # fmt: skip
+    write_json(files.sidecar, _describe(done, model, files, scan=scan, command=command))
+    return files
 
 
 def read_scan(scan: Path, options: SegmentOptions) -> Volume:
@@ -142,29 +138,24 @@ def read_scan(scan: Path, options: SegmentOptions) -> Volume:
     return volume
 
 
-def _expect_free(labels: Path, scan: Path, options: SegmentOptions) -> tuple[Path, Path, Path]:
+def _expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
     """Return the files beside the labels, once it is sure that all of them can be written."""
+    if options.uncertainty and not is_nifti_name(labels):
+        raise WriteError(
+            labels,
+            "is to hold masks slice by slice, but an uncertainty map is a NIfTI file beside NIfTI "
+            "labels; end the name in .nii.gz, or leave --uncertainty out",
+        )
     beside = outputs_beside(labels)
-    # a picture of an earlier run is removed when its labels are replaced, so it is checked too
-    checked = beside if options.preview or options.overwrite else beside[:2]
+    # what an earlier run left is removed when its labels are replaced, so it is checked too
+    wanted = (True, True, options.preview, options.uncertainty)
+    checked = [path for path, new in zip(beside, wanted, strict=True) if new or options.overwrite]
     for path in (labels, *checked):
         expect_writable(path, overwrite=options.overwrite, inputs=[scan])
     for path in checked:
         if path.is_dir():
             raise WriteError(path, "is a folder, but a file of that name is to be written")
     return beside
-
-
-def remove_stale(stale: Path) -> None:
-    """Remove what belongs to labels that are about to be replaced.
-
-    Raises:
-        WriteError: It cannot be removed.
-    """
-    try:
-        stale.unlink(missing_ok=True)
-    except OSError as fault:
-        raise WriteError(stale, why_not_written(fault, stale)) from fault
 
 
 def _draw(path: Path, done: Segmentation, model: Model) -> None:
@@ -179,12 +170,7 @@ def _draw(path: Path, done: Segmentation, model: Model) -> None:
 
 
 def _describe(
-    done: Segmentation,
-    model: Model,
-    *,
-    scan: Path,
-    command: Sequence[str],
-    seconds: dict[str, float],
+    done: Segmentation, model: Model, files: CaseFiles, *, scan: Path, command: Sequence[str]
 ) -> dict[str, Any]:
     names = model.recipe.labels.names_by_id
     return {
@@ -196,7 +182,8 @@ def _describe(
         "licence": model.recipe.licence,
         "command": list(command),
         "runtime": str(model.runtime),
-        "seconds": seconds,
+        "seconds": files.seconds,
+        "uncertainty": files.uncertainty.name if files.uncertainty else None,
         "guides": [
             {
                 "z": guide.z,
@@ -208,17 +195,3 @@ def _describe(
             for guide in done.guides
         ],
     }
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON whole or not at all.
-
-    Raises:
-        WriteError: It cannot be written.
-    """
-    text = json.dumps(content, indent=2) + "\n"
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)

@@ -14,7 +14,7 @@ from slicekit.data.intensity import holds_hu
 from slicekit.errors import DataWarning, LabelError
 from slicekit.inference.answers import SupportSettings
 from slicekit.inference.fewshot import Found, find_organs
-from slicekit.inference.pipeline import Progress
+from slicekit.inference.segmentation import Progress
 from slicekit.inference.shots import FewShot
 from slicekit.inference.stopwatch import Stopwatch
 from slicekit.io import (
@@ -27,10 +27,10 @@ from slicekit.io import (
 )
 from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
-from slicekit.report.case import CaseFiles, remove_stale, write_json
+from slicekit.report.beside import remove_stale, write_json, write_statistics
+from slicekit.report.case import CaseFiles
 from slicekit.report.drawn import NAMELESS, name_drawn
 from slicekit.report.preview import write_preview
-from slicekit.report.statistics import statistics
 from slicekit.volume import Volume
 
 
@@ -135,8 +135,13 @@ def expect_free(
         WriteError: An output is in the way, is an input, or cannot be written.
     """
     beside = outputs_beside(out)
-    inputs = [support_scan, support_labels, query_scan, outputs_beside(support_labels)[0]]
-    for path in (out, *(beside if options.preview or options.overwrite else beside[:2])):
+    inputs = [support_scan, support_labels, query_scan, outputs_beside(support_labels).sidecar]
+    written = [out, beside.sidecar, beside.statistics]
+    if options.overwrite:
+        written += [beside.preview, beside.uncertainty]
+    elif options.preview:
+        written.append(beside.preview)
+    for path in written:
         expect_writable(path, overwrite=options.overwrite, inputs=inputs)
 
 
@@ -149,24 +154,23 @@ def _write(
     seconds: dict[str, float],
 ) -> CaseFiles:
     """Write labels, statistics and picture; what an earlier run left beside them goes."""
-    sidecar, stats_path, preview_path = outputs_beside(out)
+    beside = outputs_beside(out)
     watch = Stopwatch()
     with watch("write"):
-        for stale in (sidecar, preview_path) if options.overwrite else ():
-            remove_stale(stale)
+        if options.overwrite:
+            remove_stale((beside.sidecar, beside.preview, beside.uncertainty))
         write_labels(out, found.labels, like=query, overwrite=options.overwrite)
-        shown = found.image.with_array(found.labels.array)
-        has_hu = model.recipe.input.modality == "CT"
-        stats = statistics(shown, found.names, image=found.image if has_hu else None)
-        known = getattr(shown.source, "spacing_known", True)
-        grid = {"spacing_mm": list(shown.spacing_mm), "spacing_known": known}
-        write_json(stats_path, {**grid, "organs": stats})
+        stats = write_statistics(
+            beside.statistics, found.image, found.image.with_array(found.labels.array),
+            found.names, in_hu=model.recipe.input.modality == "CT",
+            spacing_known=getattr(found.labels.source, "spacing_known", True),
+        )  # fmt: skip
         if options.preview:
-            _draw(preview_path, found, model)
-    seconds = {**seconds, "write": round(watch.seconds["write"], 3)}
+            _draw(beside.preview, found, model)
+    seconds = {**seconds, **watch.rounded()}
     volumes = {organ: figures["volume_ml"] for organ, figures in stats.items()}
-    preview = preview_path if options.preview else None
-    return CaseFiles(out, sidecar, stats_path, preview, seconds, volumes)
+    preview = beside.preview if options.preview else None
+    return CaseFiles(out, beside.sidecar, beside.statistics, preview, None, seconds, volumes)
 
 
 def expect_alike(support: Volume, query: Volume, *, names: tuple[str, str]) -> None:

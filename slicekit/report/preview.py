@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from slicekit.io.atomic import write_atomically
 from slicekit.labels import LabelSet
 from slicekit.report.statistics import statistics
+from slicekit.report.tile import BACKGROUND, FAINT, TEXT, Tile, draw_tile, write_figure
 from slicekit.report.view import View
 from slicekit.volume import Volume, expect_same_grid
 from slicekit.windows import Window
@@ -27,9 +23,6 @@ from slicekit.windows import Window
 Guide = tuple[int, str, Sequence[str]]
 """A guide slice: its index along z, why it was chosen, and the organs it guides."""
 
-_BACKGROUND = "#101216"
-_TEXT = "#e6e8ec"
-_FAINT = "#9aa1ac"
 _MOST_COLUMNS = 4
 _MOST_GUIDES = 6
 _MOST_LISTED = 36
@@ -40,18 +33,6 @@ _HEADING_IN = 0.62
 _LINE_IN = 0.235
 _NOTE_LINE_IN = 0.16
 _DPI = 110
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """One slice of the picture."""
-
-    z: int
-    title: str
-    organs: tuple[str, ...]
-    """Organs whose contours are drawn."""
-    note: tuple[str, ...] = ()
-    """Lines below the slice."""
 
 
 def write_preview(
@@ -93,15 +74,7 @@ def write_preview(
         n_slices=n_slices,
         title=Path(path).stem.removesuffix("_preview"),
     )
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():  # a name in letters that the font lacks shows boxes
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(buffer, format="png", facecolor=_BACKGROUND)
-
-    def writer(file: Path) -> None:
-        file.write_bytes(buffer.getvalue())
-
-    return write_atomically(path, writer)
+    return write_figure(path, figure)
 
 
 def draw_preview(
@@ -118,10 +91,10 @@ def draw_preview(
     measured = statistics(labels, names)
     volumes_ml = {name: entry["volume_ml"] for name, entry in measured.items() if entry["voxels"]}
     tiles = [
-        _Tile(z, f"slice {z}", tuple(volumes_ml)) for z in spread_slices(labels.array, n_slices)
+        Tile(z, f"slice {z}", tuple(volumes_ml)) for z in spread_slices(labels.array, n_slices)
     ]
     guiding = [
-        _Tile(int(z), f"guide {int(z)}", tuple(o for o in organs if o in names), _note(why, organs))
+        Tile(int(z), f"guide {int(z)}", tuple(o for o in organs if o in names), _note(why, organs))
         for z, why, organs in _spread(guides)
         if 0 <= z < labels.shape[0]
     ]
@@ -134,14 +107,14 @@ def draw_preview(
     listed = min(len(volumes_ml), _MOST_LISTED + 1)
     width = columns * (_TILE_IN + _GAP_IN) + _GAP_IN + _LEGEND_IN
     height = _HEADING_IN + max(body_in, _LINE_IN * (listed + 0.5)) + _GAP_IN
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     top = height - _HEADING_IN
     for row, note in zip(rows, notes_in, strict=True):
         for column, tile in enumerate(row):
             left = _GAP_IN + column * (_TILE_IN + _GAP_IN)
             box = (left / width, (top - tile_in) / height, _TILE_IN / width, tile_in / height)
-            _draw_tile(figure.add_axes(box), tile, image, labels, names, window, view)
+            draw_tile(figure.add_axes(box), tile, image, labels, names, window, view)
         top -= tile_in + note + _GAP_IN * (2 if note else 1)
     _draw_heading(figure, title, labels, window)
     _draw_legend(figure, names, volumes_ml)
@@ -171,7 +144,7 @@ def _spread(guides: Sequence[Guide]) -> list[Guide]:
     return [guides[number] for number in chosen]
 
 
-def _rows(tiles: list[_Tile], columns: int) -> list[list[_Tile]]:
+def _rows(tiles: list[Tile], columns: int) -> list[list[Tile]]:
     return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
 
 
@@ -180,37 +153,6 @@ def _note(reason: str, organs: Sequence[str]) -> tuple[str, ...]:
     spoken = ", ".join(organ.replace("_", " ") for organ in organs)
     short = [shorten(text, 84, placeholder=" ...") for text in (reason, spoken)]
     return tuple(line for text in short for line in wrap(text, 46))
-
-
-def _draw_tile(
-    axes: Axes,
-    tile: _Tile,
-    image: Volume,
-    labels: Volume,
-    names: LabelSet,
-    window: Window,
-    view: View,
-) -> None:
-    """Draw one slice with the contours of its organs."""
-    gray = view.show(window.apply(np.nan_to_num(image.array[tile.z])))
-    drawn = view.show(labels.array[tile.z])
-    shades: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
-    axes.imshow(gray, aspect="auto", **shades)  # the axes already have the true proportions
-    for organ in tile.organs:
-        mask = np.pad(drawn == names.id_of(organ), 1).astype(np.float32)  # closed at the border
-        if mask.any():
-            y, x = (np.arange(size) - 1 for size in mask.shape)
-            colour = [names.colour(names.id_of(organ))]
-            axes.contour(x, y, mask, levels=[0.5], colors=colour, linewidths=1.2)
-    axes.set_xlim(-0.5, gray.shape[1] - 0.5)
-    axes.set_ylim(gray.shape[0] - 0.5, -0.5)
-    axes.axis("off")
-    corner: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False}
-    axes.text(0.02, 0.98, tile.title, color=_TEXT, fontsize=7.5, **corner)
-    axes.annotate(
-        "\n".join(tile.note), (0.01, 0), xytext=(0, -4), xycoords="axes fraction",
-        textcoords="offset points", color=_FAINT, fontsize=7.5, va="top", parse_math=False,
-    )  # fmt: skip
 
 
 def _draw_heading(figure: Figure, title: str, labels: Volume, window: Window) -> None:
@@ -225,8 +167,8 @@ def _draw_heading(figure: Figure, title: str, labels: Volume, window: Window) ->
     left = _GAP_IN / width
     name = title if len(title) < width * 8 else f"{title[: int(width * 8) - 3]}..."
     plain: dict[str, Any] = {"parse_math": False, "va": "center"}
-    figure.text(left, 1 - 0.22 / height, name, color=_TEXT, fontsize=11, weight="bold", **plain)
-    figure.text(left, 1 - 0.45 / height, facts, color=_FAINT, fontsize=7.5, **plain)
+    figure.text(left, 1 - 0.22 / height, name, color=TEXT, fontsize=11, weight="bold", **plain)
+    figure.text(left, 1 - 0.45 / height, facts, color=FAINT, fontsize=7.5, **plain)
 
 
 def _draw_legend(figure: Figure, names: LabelSet, volumes_ml: dict[str, float]) -> None:
@@ -241,12 +183,12 @@ def _draw_legend(figure: Figure, names: LabelSet, volumes_ml: dict[str, float]) 
         figure.add_artist(stroke)
         words = organ.replace("_", " ")
         words = words if len(words) <= 27 else f"{words[:25]}..."
-        figure.text(left + 0.25 / width, y, words, color=_TEXT, **text)
+        figure.text(left + 0.25 / width, y, words, color=TEXT, **text)
         amount = f"{volume:.0f} ml" if volume >= 10 else f"{volume:.1f} ml"
-        figure.text(right, y, amount, color=_FAINT, ha="right", **text)
+        figure.text(right, y, amount, color=FAINT, ha="right", **text)
         y -= _LINE_IN / height
     more = len(volumes_ml) - _MOST_LISTED
     if more > 0:
-        figure.text(left, y, f"and {more} more", color=_FAINT, **text)
+        figure.text(left, y, f"and {more} more", color=FAINT, **text)
     elif not volumes_ml:
-        figure.text(left, y, "nothing is labelled", color=_TEXT, **text)
+        figure.text(left, y, "nothing is labelled", color=TEXT, **text)

@@ -43,6 +43,18 @@ class Choice:
     method: Method
     batches: Batches
     score: Callable[..., dict[str, float]]
+    teacher_sha256: str | None = None
+    """Of the tensors of the teacher that was trained before, where there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """Who was trained before and stays as it is."""
+
+    network: Committee
+    """In eval mode."""
+    sha256: str
+    """Of its tensors."""
 
 
 def choose(recipe: Recipe, material: Material, runtime: Runtime) -> Choice:
@@ -66,19 +78,22 @@ def choose(recipe: Recipe, material: Material, runtime: Runtime) -> Choice:
         episodes = EpisodeBatches(material.free, recipe=recipe)
         return Choice(partial(episode_step, settings=training.fewshot), episodes, score_fewshot)
     step = partial(_STEPS[training.method], training=training)
-    labelled = material.labelled
+    labelled, sha256 = material.labelled, None
     if training.method == "teacher-student":
         teacher = load_teacher(recipe, runtime, held_out=[scan.name for scan in material.held_out])
-        labelled += confident_labels(teacher, material.free, recipe=recipe, runtime=runtime)
-        step = partial(step, teacher=teacher)
+        left = int(training.cache_gib * 2**30) - material.bytes_in_memory
+        labelled += confident_labels(
+            teacher.network, material.free, recipe=recipe, runtime=runtime, budget_bytes=left
+        )
+        step, sha256 = partial(step, teacher=teacher.network), teacher.sha256
     taught = TwoStreamBatches(
         labelled, phantoms=material.phantoms, unlabelled=material.free, recipe=recipe
     )
-    return Choice(step, taught, score_reference)
+    return Choice(step, taught, score_reference, sha256)
 
 
-def load_teacher(recipe: Recipe, runtime: Runtime, *, held_out: Sequence[str] = ()) -> Committee:
-    """Load the teacher that a recipe names, in eval mode.
+def load_teacher(recipe: Recipe, runtime: Runtime, *, held_out: Sequence[str] = ()) -> Teacher:
+    """Load the teacher that a recipe names.
 
     Args:
         recipe: Of the pupil.
@@ -107,7 +122,7 @@ def load_teacher(recipe: Recipe, runtime: Runtime, *, held_out: Sequence[str] = 
         )  # fmt: skip
     network: nn.Module = build_network(theirs)
     fill(network, weights.state, source=str(weights.path))
-    teacher = runtime.place(network).eval().requires_grad_(False)
-    if not isinstance(teacher, Committee):
+    placed = runtime.place(network).eval().requires_grad_(False)
+    if not isinstance(placed, Committee):
         raise RecipeError(f"{weights.path}: a teacher is a reference")
-    return teacher
+    return Teacher(placed, weights.sha256)

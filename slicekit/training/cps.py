@@ -14,7 +14,7 @@ from slicekit.losses import ce_and_dice, pseudo_labels
 from slicekit.networks import Committee
 from slicekit.recipes import TrainingRecipe
 from slicekit.training.loop import StepResult
-from slicekit.training.supervision import count_classes, ramp, supervise
+from slicekit.training.supervision import count_classes, ramp, supervise, supervised_step
 from slicekit.training.two_stream import TwoStream
 
 
@@ -33,9 +33,9 @@ def cps_step(
     """
     n, weight = batch.labelled, ramp(progress, training.cps)
     if weight == 0 or n == len(batch.slices):
-        said = network(batch.slices[:n], batch.position[:n])
-        supervised = supervise(said, batch, training)
-        return StepResult(supervised, {"supervised": supervised.detach()})
+        return supervised_step(
+            network, batch, progress=progress, average=average, training=training
+        )
     said = network(*batch.for_pupils)
     supervised = supervise(said, batch, training)
     free = [logits[n:] for logits in said]

@@ -28,6 +28,7 @@ from slicekit.recipes import Recipe, TrainingRecipe
 from slicekit.runtime import Runtime
 from slicekit.training.average import follow
 from slicekit.training.interrupt import Interrupted, StopSignals
+from slicekit.training.provenance import Provenance
 from slicekit.training.state import RunState, read_state, write_state
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ def fit(
     runtime: Runtime,
     evaluate: Evaluation | None = None,
     progress: Callable[[int, int], None] | None = None,
+    teacher_sha256: str | None = None,
+    scans: Provenance | None = None,
 ) -> tuple[nn.Module, dict[str, float]]:
     """Train a network to the last step of its recipe, from where ``out`` says it stands.
 
@@ -107,12 +110,14 @@ def fit(
         runtime: Device, precision and threads.
         evaluate: Scores the averaged network every ``evaluate_every`` steps and at the end.
         progress: Told ``(steps done, steps in all)`` after every step.
+        teacher_sha256: Of the teacher's tensors, where the method has one: it is of the run.
+        scans: Of what the batches are made; the run goes on with these alone.
 
     Returns:
         The averaged network in eval mode, and its last scores.
 
     Raises:
-        CheckpointError: ``out`` holds the state of another recipe.
+        CheckpointError: ``out`` holds the state of another recipe or teacher, or of other scans.
         DatasetError: A batch could not be made; the message names the step and the cause.
         Interrupted: SIGINT or SIGTERM came; the state was saved first.
         SlicekitError: The gradient of a step is not finite.
@@ -121,7 +126,8 @@ def fit(
     training = recipe.training
     network = runtime.place(network).train()
     average = copy.deepcopy(network).eval()
-    state = RunState(network, average, _optimiser(network, training))
+    optimiser = _optimiser(network, training)
+    state = RunState(network, average, optimiser, teacher_sha256=teacher_sha256, scans=scans)
     done, scores = read_state(out / STATE, state, recipe=recipe, runtime=runtime)
     journal = Journal(out / LOG, keep_to=done)
     started, first = time.monotonic(), done

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from slicekit.data.cases import Case, find_cases, training_split
 from slicekit.data.doubts import expect_no_leak, tell_doubles, tell_gaps
+from slicekit.data.on_disk import bytes_in_memory
 from slicekit.data.phantom import PHANTOM_LABELS, make_phantom
 from slicekit.data.slices import CachedScan, cache_scan, cache_scans, read_case
 from slicekit.errors import DatasetError, DataWarning, RecipeError
@@ -32,6 +33,21 @@ class Material:
     held_out: tuple[CachedScan, ...]
     free: tuple[CachedScan, ...]
     phantoms: tuple[CachedScan, ...]
+
+    def groups(self) -> dict[str, tuple[CachedScan, ...]]:
+        """Return all of them by what a user calls their group."""
+        return {
+            "labelled": self.labelled,
+            "held out": self.held_out,
+            "unlabelled": self.free,
+            "phantoms": self.phantoms,
+        }
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Bytes of what does not lie on disk."""
+        scans = chain.from_iterable(self.groups().values())
+        return sum(bytes_in_memory(scan.slices, scan.labels) for scan in scans)
 
     def card(self) -> dict[str, Any]:
         """Name them for the model card."""
@@ -70,6 +86,12 @@ def gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path])
         _warn(
             f"no scan is held out, so nothing tells how well the model does; name a group "
             f"{training.held_out_group or 'val'!r} in {folders[0] / 'splits.json'}"
+        )
+    elif all(case.labels is None for case in apart):
+        _warn(
+            f"no held-out scan has labels ({', '.join(case.name for case in apart[:5])}), so "
+            f"nothing tells how well the model does; put their label maps into "
+            f"{folders[0] / 'labelsTr'}"
         )
     read = partial(read_case, labels=recipe.labels if recipe.organs else None, recipe=recipe.input)
     cached = iter(

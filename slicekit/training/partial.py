@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
+from slicekit.labels import IGNORE_ID
 from slicekit.losses import ce_and_dice, dice_only, marginal_ce_and_dice, masked_per_class
 from slicekit.recipes import TrainingRecipe
 
@@ -30,15 +31,26 @@ def supervised_loss(
     *,
     recipe: TrainingRecipe,
 ) -> Tensor:
-    """Compare logits with labels, by the plain loss where every class of the batch is annotated.
+    """Compare logits with labels, by the plain loss on samples annotated in full.
+
+    The other samples go through the loss that the recipe names. Each part weighs what its share
+    of the known pixels is, so in the cross entropy every known pixel counts the same, and beyond
+    that weight a sample annotated in full does not feel which loss others of its batch need.
 
     Args:
         logits: ``(b, classes, y, x)``, background first.
         target: ``(b, y, x)``; 0 is background or a class that nobody annotated.
-        known: Which classes were annotated on each slice, as
+        known: Which classes were annotated on each sample, as
             ``CachedScan.known_classes`` says; background always is.
         recipe: Its ``partial`` and ``exclusion_weight`` say what to do where one was not.
     """
     if known is None or bool(known.all()):
         return ce_and_dice(logits, target)
-    return partial_losses(recipe)[recipe.partial](logits, target, known)
+    full = known.all(dim=1)
+    of_part = partial_losses(recipe)[recipe.partial]
+    if not bool(full.any()):
+        return of_part(logits, target, known)
+    seen = (target != IGNORE_ID).flatten(1).sum(dim=1)
+    share = seen[full].sum() / seen.sum().clamp(min=1)
+    plain = ce_and_dice(logits[full], target[full])
+    return share * plain + (1 - share) * of_part(logits[~full], target[~full], known[~full])

@@ -15,8 +15,9 @@ from slicekit.inference.model import build_network
 from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
 from slicekit.training.choice import choose
-from slicekit.training.loop import fit
+from slicekit.training.loop import STATE, fit
 from slicekit.training.material import gather
+from slicekit.training.provenance import provenance
 from slicekit.training.start import start_networks
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ def train(
     Raises:
         DatasetError: The dataset does not hold what the recipe needs, or an unlabelled scan is
             one that is held out.
-        CheckpointError: ``out`` holds the state of another recipe, or a file to start from or
-            the teacher's is damaged or fits nothing.
+        CheckpointError: ``out`` holds the state of another recipe or teacher or of other scans,
+            or a file to start from or the teacher's is damaged or fits nothing.
         RecipeError: The teacher is another kind of model.
         Interrupted: A signal came; the state was saved first.
     """
@@ -57,7 +58,8 @@ def train(
     # seeded before the weights are drawn: the same recipe starts from the same network
     torch.manual_seed(recipe.training.seed)
     network = build_network(recipe)
-    start_networks(network, recipe)
+    if not (folder / STATE).exists():  # a run that goes on has its weights there
+        start_networks(network, recipe)
     folders = [Path(one) for one in ([data] if isinstance(data, str | Path) else data)]
     material = gather(recipe, folders, unlabelled)
     chosen = choose(recipe, material, runtime)
@@ -71,6 +73,8 @@ def train(
         runtime=runtime,
         evaluate=evaluate if material.held_out else None,
         progress=progress,
+        teacher_sha256=chosen.teacher_sha256,
+        scans=provenance(material.groups()),
     )
     card = material.card() | {
         "steps": recipe.training.steps,

@@ -21,8 +21,9 @@ _PREFIXES = ("a.", "b.", "c.", "")
 def start_networks(network: nn.Module, recipe: Recipe) -> None:
     """Fill those networks of a recipe that name a file to start from, in place.
 
-    Of a file with several networks the one that fits best is taken. Tensors of another name or
-    shape, as of a head for other organs, stay random, and the log says which.
+    Of a file with several networks the one that fits best is taken, of equals the one in the same
+    place. Tensors of another name or shape, as of a head for other organs, stay random, and the
+    log says which.
 
     Args:
         network: What ``build_network`` made of the recipe.
@@ -32,11 +33,11 @@ def start_networks(network: nn.Module, recipe: Recipe) -> None:
         CheckpointError: A file is missing or damaged, or nothing in it fits.
     """
     members = network.members if isinstance(network, Committee) else (network,)
-    for member, entry in zip(members, recipe.networks, strict=True):
+    for own, member, entry in zip(_PREFIXES, members, recipe.networks, strict=False):
         if entry.start is None:
             continue
         state, held = member.state_dict(), load_weights(entry.start).state
-        fitting = max((_fitting(held, prefix, state) for prefix in _PREFIXES), key=len)
+        fitting = max((_fitting(held, prefix, state) for prefix in (own, *_PREFIXES)), key=len)
         if not fitting:
             raise CheckpointError(
                 f"{entry.start}: holds nothing that fits the {entry.kind} of {recipe.name!r}; "

@@ -18,6 +18,7 @@ from slicekit.errors import CheckpointError, DataWarning, RecipeError
 from slicekit.recipes import Recipe, recipe_from_json
 from slicekit.runtime import Runtime
 from slicekit.training.census import Census
+from slicekit.training.provenance import Provenance, expect_same_scans
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,12 @@ _NAMED = 8
 
 _HARMLESS = re.compile(
     r"(about|licence|scores|weights|inference)\b"
-    r"|training\.(cache_gib|checkpoint_every|evaluate_every)$"
+    r"|training\.(cache_gib|checkpoint_every|evaluate_every|rounds\.\w+)$"
+    r"|networks\.\d+\.start$|training\.teacher\.weights$"
 )
-"""Keys of a recipe that may change while a run goes on: they do not change its weights."""
+"""Keys of a recipe that may change while a run goes on: they do not change its weights. Where a
+run started from is in its state, and so is the checksum of its teacher; both may have moved. What
+rounds chose to learn from shows in the digests of the labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,10 @@ class RunState:
     average: nn.Module
     optimiser: torch.optim.Optimizer
     census: Census = field(default_factory=Census)
+    teacher_sha256: str | None = None
+    """Of the teacher that was trained before, where there is one; it does not change."""
+    scans: Provenance | None = None
+    """What the run learns from, where somebody says so; it does not change."""
 
 
 def write_state(
@@ -65,6 +73,8 @@ def write_state(
         "step": step,
         "scores": scores,
         "census": state.census.counts,
+        "teacher_sha256": state.teacher_sha256,
+        "scans": state.scans,
         "threads": runtime.threads,
         "precision": runtime.precision,
         "torch": torch.__version__,
@@ -81,8 +91,8 @@ def read_state(
         Steps done and the last scores; ``(0, {})`` where nothing is saved.
 
     Raises:
-        CheckpointError: The file is damaged, is no run state or belongs to another recipe; the
-            message shows what differs.
+        CheckpointError: The file is damaged, is no run state, or belongs to another recipe, to
+            another teacher or to other scans; the message shows what differs.
     """
     if not path.exists():
         return 0, {}
@@ -94,6 +104,8 @@ def read_state(
         )
     _expect_recipe(stored.header.get("recipe", "{}"), recipe, path=path)
     facts = json.loads(stored.header["run"])
+    _expect_teacher(facts.get("teacher_sha256"), state.teacher_sha256, recipe=recipe, path=path)
+    expect_same_scans(facts.get("scans"), state.scans, path=path)
     now = {
         "threads": runtime.threads,
         "precision": runtime.precision,
@@ -160,10 +172,22 @@ def _expect_recipe(theirs: str, recipe: Recipe, *, path: Path) -> None:
         )
 
 
+def _expect_teacher(before: str | None, now: str | None, *, recipe: Recipe, path: Path) -> None:
+    """Refuse to go on with another teacher under the same name; an old state names none."""
+    if before is not None and before != now:
+        raise CheckpointError(
+            f"{path}: the run began with another teacher: the tensors of "
+            f"{recipe.training.teacher.weights} had SHA-256 {before[:12]}..., now "
+            f"{str(now)[:12]}...; put the old file back, or choose another --out"
+        )
+
+
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Name every value of nested tables by its dotted key."""
+    """Name every value of nested tables, and of lists of tables, by its dotted key."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{before}{key}"
+        if isinstance(value, tuple) and any(isinstance(one, dict) for one in value):
+            value = {str(number): one for number, one in enumerate(value)}
         flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat

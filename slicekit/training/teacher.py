@@ -2,7 +2,8 @@
 
 ``mean-teacher``: the teacher is the running average of the pupil (Tarvainen and Valpola 2017).
 ``teacher-student``: the teacher was trained before; its most confident slices become labels, and
-an L2 term holds the pupil to it elsewhere (Pic and Henon-Just, section 3.1).
+an L2 term holds the pupil to what it says (Pic and Henon-Just, section 3.1). Here the term is drawn
+from all unlabelled slices, those that became labels among them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from slicekit.data.on_disk import bytes_in_memory, keep_on_disk
 from slicekit.data.slices import CachedScan
 from slicekit.errors import DatasetError
 from slicekit.labels import IGNORE_ID
@@ -24,7 +26,7 @@ from slicekit.recipes import Recipe, TrainingRecipe
 from slicekit.runtime import Runtime
 from slicekit.training.evaluation import windows_of
 from slicekit.training.loop import StepResult
-from slicekit.training.supervision import count_classes, ramp, supervise
+from slicekit.training.supervision import count_classes, ramp, supervise, supervised_step
 from slicekit.training.two_stream import TwoStream
 
 log = logging.getLogger(__name__)
@@ -56,9 +58,9 @@ def consistency_step(
     """
     n, weight = batch.labelled, ramp(progress, training.teacher)
     if weight == 0 or n == len(batch.slices):
-        said = network(batch.slices[:n], batch.position[:n])
-        supervised = supervise(said, batch, training)
-        return StepResult(supervised, {"supervised": supervised.detach()})
+        return supervised_step(
+            network, batch, progress=progress, average=average, training=training
+        )
     with torch.no_grad():
         wanted = mean_softmax((teacher or average)(*batch.free))
     said = network(*batch.for_pupils)
@@ -95,45 +97,67 @@ def confident_labels(
     *,
     recipe: Recipe,
     runtime: Runtime,
+    budget_bytes: int,
 ) -> tuple[CachedScan, ...]:
     """Label the slices that a teacher is surest of; on the others nothing is known.
 
     A slice counts by the mean probability of what the teacher calls an organ there; slices on
-    which it sees none are not kept, for they would crowd out the others. Memory: a byte a pixel
-    of all slices.
+    which it sees none are not kept, for they would crowd out the others. Labels take a byte a
+    pixel of all slices.
 
     Args:
         teacher: In eval mode, on the runtime's device.
         scans: Scans without labels.
         recipe: What the teacher sees; ``training.teacher.keep_share`` of the slices is kept.
         runtime: Where it runs.
+        budget_bytes: Memory that the labels may take together; the rest lies on disk and goes
+            with the scans.
 
     Returns:
         The scans with labels, ``IGNORE_ID`` on the slices that are not kept.
 
     Raises:
         DatasetError: The teacher sees no organ anywhere.
+        WriteError: The disk cannot hold the rest.
 
     Reference: Pic and Henon-Just, section 3.1 (the 800 most reliable of 1200).
     """
-    labels = [np.empty(scan.slices.shape, np.uint8) for scan in scans]
-    sure = [np.zeros(len(scan.slices)) for scan in scans]
-    for number, scan in enumerate(scans):
-        for start in range(0, len(scan.slices), _BATCH):
-            zs = np.arange(start, min(start + _BATCH, len(scan.slices)))
-            position = torch.tensor(zs / max(1, len(scan.slices) - 1), dtype=torch.float32)
-            slices = runtime.put(windows_of(scan.slices[zs], recipe))
-            with runtime.autocast():
-                said = teacher(slices, runtime.put(position))
-            best, chosen = mean_softmax(said).max(dim=1)
-            organ = chosen > 0
-            labels[number][zs] = chosen.byte().cpu().numpy()
-            within = (best * organ).sum(dim=(1, 2)) / organ.sum(dim=(1, 2)).clamp(min=1)
-            sure[number][zs] = within.cpu().numpy()
+    labels: list[NDArray[np.uint8]] = []
+    sure: list[NDArray[np.float64]] = []
+    for scan in scans:
+        ids, certain = _label(teacher, scan, recipe=recipe, runtime=runtime)
+        fits = bytes_in_memory(*labels, ids) <= budget_bytes
+        labels.append(ids if fits else keep_on_disk(ids))
+        sure.append(certain)
     kept = _surest(sure, share=recipe.training.teacher.keep_share)
-    for ids, stays in zip(labels, kept, strict=True):
-        ids[~stays] = IGNORE_ID
+    for number, stays in enumerate(kept):
+        labels[number] = _only(labels[number], stays)
     return tuple(replace(scan, labels=ids) for scan, ids in zip(scans, labels, strict=True))
+
+
+def _label(
+    teacher: Committee, scan: CachedScan, *, recipe: Recipe, runtime: Runtime
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Label a scan; return ids ``(z, y, x)`` and how sure the teacher is of each slice."""
+    ids, sure = np.empty(scan.slices.shape, np.uint8), np.zeros(len(scan.slices))
+    for start in range(0, len(scan.slices), _BATCH):
+        zs = np.arange(start, min(start + _BATCH, len(scan.slices)))
+        position = torch.tensor(zs / max(1, len(scan.slices) - 1), dtype=torch.float32)
+        slices = runtime.put(windows_of(scan.slices[zs], recipe))
+        with runtime.autocast():
+            said = teacher(slices, runtime.put(position))
+        best, chosen = mean_softmax(said).max(dim=1)
+        organ = chosen > 0
+        ids[zs] = chosen.byte().cpu().numpy()
+        within = (best * organ).sum(dim=(1, 2)) / organ.sum(dim=(1, 2)).clamp(min=1)
+        sure[zs] = within.cpu().numpy()
+    return ids, sure
+
+
+def _only(ids: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return labels of which other slices are unknown, on disk where they lay there."""
+    known = np.where(kept[:, None, None], ids, np.uint8(IGNORE_ID))
+    return keep_on_disk(known) if isinstance(ids, np.memmap) else known
 
 
 def _surest(sure: Sequence[NDArray[np.float64]], *, share: float) -> list[NDArray[np.bool_]]:

@@ -69,10 +69,13 @@ class PatchBatches:
             self.phantoms if made else self.labelled, training.batch, training.patch,
             spacing_mm=self.recipe.input.spacing_mm, rng=rng,
         ):  # fmt: skip
-            image, mask = PatchDraw.draw(rng).apply(image, mask, labels)
+            looked_for = scan.known_classes(len(labels) + 1)
+            image, mask, looked_for = PatchDraw.draw(rng).apply(
+                image, mask, looked_for, labels=labels
+            )
             images.append(image[None])
             masks.append(mask.astype(np.int64))
-            known.append(scan.known_classes(len(labels) + 1))
+            known.append(looked_for)
         return PatchBatch(
             torch.from_numpy(np.stack(images)),
             torch.from_numpy(np.stack(masks)),

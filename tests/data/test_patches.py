@@ -131,6 +131,9 @@ def test_every_other_cube_is_about_an_organ_and_names_its_scan():
 
 
 STILL = PatchDraw(False, False, 0.0, 0.0, 1.0, 0.0, seed=0)
+FLIP_X = PatchDraw(False, True, 0.0, 0.0, 1.0, 0.0, seed=0)
+ONE_SIDE = np.array([True, True, True, False])
+"""Nobody looked for the right kidney."""
 
 
 @pytest.fixture
@@ -144,26 +147,38 @@ def cube():
 
 
 def test_a_change_of_nothing_changes_nothing(cube):
-    image, mask = STILL.apply(*cube, LABELS)
+    image, mask, known = STILL.apply(*cube, ONE_SIDE, labels=LABELS)
     np.testing.assert_array_equal(image, cube[0])
     np.testing.assert_array_equal(mask, cube[1])
+    np.testing.assert_array_equal(known, ONE_SIDE)
 
 
 def test_a_flip_along_x_exchanges_left_and_right_organs(cube):
-    flip = PatchDraw(False, True, 0.0, 0.0, 1.0, 0.0, seed=0)
-    image, mask = flip.apply(*cube, LABELS)
+    image, mask, known = FLIP_X.apply(*cube, ONE_SIDE, labels=LABELS)
     np.testing.assert_array_equal(image, cube[0][:, :, ::-1])
     for before, after in ((LEFT, RIGHT), (RIGHT, LEFT), (0, 0), (IGNORE_ID, IGNORE_ID)):
         np.testing.assert_array_equal(mask == after, (cube[1] == before)[:, :, ::-1])
     assert (mask[1:, :, :10] != LEFT).all()  # the right kidney lies where it lies in a body
-    back = flip.apply(image, mask, LABELS)
-    assert all(np.array_equal(one, other) for one, other in zip(back, cube, strict=True))
+    back = FLIP_X.apply(image, mask, known, labels=LABELS)
+    pairs = zip(back, (*cube, ONE_SIDE), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_an_organ_drawn_on_one_side_alone_is_known_on_the_other_after_a_flip(cube):
+    image, mask = cube
+    left = np.where(mask == RIGHT, 0, mask)
+    assert LEFT in left
+    _, flipped, known = FLIP_X.apply(image, left, ONE_SIDE, labels=LABELS)
+    assert known.tolist() == [True, True, False, True]
+    assert all(known[number] for number in np.unique(flipped) if number != IGNORE_ID)
 
 
 def test_a_flip_along_y_exchanges_nothing(cube):
-    image, mask = PatchDraw(True, False, 0.0, 0.0, 1.0, 0.0, seed=0).apply(*cube, LABELS)
+    flip = PatchDraw(True, False, 0.0, 0.0, 1.0, 0.0, seed=0)
+    image, mask, known = flip.apply(*cube, ONE_SIDE, labels=LABELS)
     np.testing.assert_array_equal(image, cube[0][:, ::-1])
     np.testing.assert_array_equal(mask, cube[1][:, ::-1])
+    np.testing.assert_array_equal(known, ONE_SIDE)
 
 
 def test_drawn_changes_keep_shape_and_range_and_can_be_applied_again(cube):
@@ -171,8 +186,8 @@ def test_drawn_changes_keep_shape_and_range_and_can_be_applied_again(cube):
     drawn = [PatchDraw.draw(rng(seed)) for seed in range(80)]
     assert drawn == [PatchDraw.draw(rng(seed)) for seed in range(80)]
     for change in drawn:
-        image, mask = change.apply(*cube, LABELS)
-        again = change.apply(*cube, LABELS)
+        image, mask, _ = change.apply(*cube, ONE_SIDE, labels=LABELS)
+        again = change.apply(*cube, ONE_SIDE, labels=LABELS)
         assert image.tobytes() == again[0].tobytes()
         assert mask.tobytes() == again[1].tobytes()
         assert image.shape == mask.shape == cube[0].shape

@@ -96,15 +96,18 @@ def test_no_more_than_the_budget_lies_in_memory(scans):
     assert cache_scans([], budget_bytes=0) == ()
 
 
-def test_the_folder_on_disk_goes_with_the_process(scans, monkeypatch):
-    at_exit = []
-    monkeypatch.setattr("atexit.register", lambda *call, **options: at_exit.append((call, options)))
-    (kept,) = cache_scans(loaders(scans[:1]), budget_bytes=0)
-    folder = Path(kept.slices.filename).parent
-    assert folder.is_dir()
-    (((remove, *given), options),) = at_exit
-    remove(*given, **options)
-    assert not folder.exists()
+def test_the_files_on_disk_go_with_their_scans(scans, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept = cache_scans(loaders(scans[:2]), budget_bytes=0)
+    assert len(list(tmp_path.iterdir())) == 4
+    last = replace(kept[1], name="another name of the same")
+    del kept
+    assert {tmp_path / Path(part.filename).name for part in (last.slices, last.labels)} == {
+        *tmp_path.iterdir()
+    }
+    np.testing.assert_array_equal(last.slices, scans[1].slices)
+    del last
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_named(scans, tmp_path, monkeypatch):

@@ -6,13 +6,15 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import softmax
+from scipy.special import entr, softmax
 
 from slicekit.errors import ShapeError
-from slicekit.inference.doubt import SliceDoubt, summarise_slice
+from slicekit.inference.doubt import SliceDoubt, most_to_quarrel_about, summarise_slice
+from slicekit.inference.uncertainty import uncertainty
 from slicekit.labels import LabelSet
 
 NAMES = LabelSet({"liver": 1, "spleen": 2})
@@ -46,8 +48,40 @@ def test_doubt_that_all_share_is_no_disagreement():
     assert shared.entropy_px == pytest.approx(apart.entropy_px)
     assert shared.entropy_px["liver"] == pytest.approx(0.5 * np.log(2) / np.log(3))
     assert shared.disagreement_px["liver"] == pytest.approx(0.0, abs=1e-6)
-    assert apart.disagreement_px == pytest.approx(apart.entropy_px)
+    assert apart.disagreement_px == pytest.approx({"liver": 0.5, "spleen": 0.0})
     assert apart.entropy_px["spleen"] == 0.0
+
+
+@pytest.mark.parametrize("members", [2, 3, 6])
+def test_a_pixel_that_members_share_out_among_the_classes_counts_one(members):
+    """Each is certain of another class, in turn; background has its part as well."""
+    sure = [[[float(n % 3 == k) for k in range(3)]] for n in range(members)]
+    found = look(*sure)
+    background = np.mean([n % 3 == 0 for n in range(members)])
+    assert sum(found.disagreement_px.values()) / (1 - background) == pytest.approx(1.0)
+
+
+@given(st.integers(2, 5), st.integers(2, 6), st.integers(0, 1000))
+def test_no_committee_quarrels_about_more_than_there_is(members, classes, seed):
+    rng = np.random.default_rng(seed)
+    sharp = softmax(rng.normal(0, 30, (members, classes, 500)), axis=1)
+    apart = entr(sharp.mean(axis=0)).sum(axis=0) - entr(sharp).sum(axis=1).mean(axis=0)
+    assert apart.max() <= most_to_quarrel_about(members, classes) + 1e-6
+    every = np.eye(classes)[np.arange(members) % classes]
+    if members <= classes:
+        assert entr(every.mean(axis=0)).sum() == pytest.approx(
+            most_to_quarrel_about(members, classes)
+        )
+
+
+def test_it_is_what_the_map_of_uncertainty_counts():
+    """Two members who contradict one another on every organ pixel: both say 1 a pixel."""
+    liver, spleen = [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
+    pixels = np.moveaxis(np.array([[liver] * 5, [spleen] * 5], np.float32), -1, 1)[:, :, None]
+    found = look([liver] * 5, [spleen] * 5)
+    wanted = float(uncertainty(torch.from_numpy(pixels)).sum())
+    assert sum(found.disagreement_px.values()) == pytest.approx(wanted)
+    assert wanted == pytest.approx(5)
 
 
 def test_a_missed_organ_counts_more_than_many_pixels_where_it_is_all_but_excluded():
@@ -67,7 +101,8 @@ def test_bounds_and_the_order_of_members(scores):
     swapped = summarise_slice(shares[::-1], names=NAMES, case="a", z=0, z_mm=0.0)
     assert 0 <= sum(found.entropy_px.values()) <= 20 + 1e-3
     for organ in NAMES.names:
-        assert 0 <= found.disagreement_px[organ] <= found.entropy_px[organ] + 1e-3
+        most = found.entropy_px[organ] * np.log(3) / np.log(2)
+        assert 0 <= found.disagreement_px[organ] <= most + 1e-3
         assert found.disagreement_px[organ] == pytest.approx(
             swapped.disagreement_px[organ], abs=1e-3
         )

@@ -56,7 +56,7 @@ def test_every_organ_walks_between_the_guides_that_speak_of_it() -> None:
         guide(4, {2: square(20, 30)}, {2}),
         guide(7, {1: square(5, 5)}, {1, 2}),
     ]
-    labels = carry_organs(guides, follower, shape=SHAPE, opinions=None, share=0.5)  # type: ignore[arg-type]
+    labels = carry_organs(guides, follower, shape=SHAPE, opinions=None, shares={})  # type: ignore[arg-type]
     gaps = [(task.gap.left, task.gap.right) for task in follower.tasks]
     assert gaps == [(None, 1), (1, 7), (7, None), (None, 4), (4, 7), (7, None)]
     assert (labels[3] == 1).sum() == 100  # slice 4 does not speak of organ 1
@@ -66,7 +66,7 @@ def test_every_organ_walks_between_the_guides_that_speak_of_it() -> None:
 
 def test_guides_come_back_as_they_are_whatever_others_claim() -> None:
     guides = [guide(2, {1: square(5, 5)}, {1}), guide(6, {2: square(8, 8)}, {2})]
-    labels = carry_organs(guides, Copies(), shape=SHAPE, opinions=None, share=0.0)  # type: ignore[arg-type]
+    labels = carry_organs(guides, Copies(), shape=SHAPE, opinions=None, shares={})  # type: ignore[arg-type]
     assert np.array_equal(labels[2] == 1, square(5, 5))
     assert np.array_equal(labels[6] == 2, square(8, 8))
 
@@ -79,11 +79,26 @@ def test_the_references_view_is_weighed_in() -> None:
     for z in range(SHAPE[0]):
         opinions.note(z, sure if z < 5 else unsure)
     guides = [guide(4, {1: square(10, 10)}, {1})]
-    carried = carry_organs(guides, Copies(), shape=SHAPE, opinions=opinions, share=0.5)  # type: ignore[arg-type]
+    carried = carry_organs(guides, Copies(), shape=SHAPE, opinions=opinions, shares={1: 0.5})  # type: ignore[arg-type]
     assert (carried[3] == 1).sum() == 100
     assert not carried[6].any()
-    alone = carry_organs(guides, Copies(), shape=SHAPE, opinions=opinions, share=0.0)  # type: ignore[arg-type]
+    alone = carry_organs(guides, Copies(), shape=SHAPE, opinions=opinions, shares={})  # type: ignore[arg-type]
     assert (alone[6] == 1).sum() == 100
+
+
+def test_an_organ_without_guides_is_left_to_the_references_view() -> None:
+    opinions = Opinions(SHAPE[0], GRID)
+    said = torch.zeros(3, 16, 20)
+    said[2, :4] = 0.9
+    opinions.note(6, said)
+    guides = [guide(4, {1: square(10, 10)}, {1})]
+    lone = frozenset({2})
+    found = carry_organs(
+        guides, Copies(), shape=SHAPE, opinions=opinions, shares={}, alone=lone,
+    )  # type: ignore[arg-type]  # fmt: skip
+    assert (found[6] == 2).sum() > 50
+    assert not (np.delete(found, 6, axis=0) == 2).any()
+    assert (found[3] == 1).sum() == 100
 
 
 def test_an_opinion_lies_on_the_scans_own_pixels() -> None:
@@ -105,7 +120,7 @@ def test_an_opinion_lies_on_the_scans_own_pixels() -> None:
 def test_progress_is_told_gap_by_gap() -> None:
     told: list[tuple[int, int]] = []
     carry_organs(
-        [guide(4, {1: square(10, 10)}, {1})], Copies(), shape=SHAPE, opinions=None, share=0.0,  # type: ignore[arg-type]
+        [guide(4, {1: square(10, 10)}, {1})], Copies(), shape=SHAPE, opinions=None, shares={},  # type: ignore[arg-type]
         told=lambda done, total: told.append((done, total)),
     )  # fmt: skip
     assert told == [(1, 2), (2, 2)]

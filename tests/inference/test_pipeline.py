@@ -19,7 +19,8 @@ from torch.utils._pytree import tree_leaves
 from slicekit.data.phantom import PHANTOM_LABELS, make_phantom
 from slicekit.errors import DataWarning, LabelError, ReadError, RecipeError
 from slicekit.inference.model import Model, build_network, load_model
-from slicekit.inference.pipeline import sample_slices, segment, segment_volume
+from slicekit.inference.pipeline import segment, segment_volume
+from slicekit.inference.view import sample_slices
 from slicekit.io import write_volume
 from slicekit.metrics import dice
 from slicekit.runtime import Runtime

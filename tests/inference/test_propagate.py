@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from slicekit.data.grid import InPlane
 from slicekit.errors import BudgetError, LabelError, ShapeError
+from slicekit.inference.fusion import Seen
 from slicekit.inference.guides import Guide
+from slicekit.inference.opinion import Opinion, weigh
 from slicekit.inference.propagate import PropagateSettings, propagate
 from slicekit.inference.resample import decide_on
 from slicekit.networks import build
@@ -283,7 +285,7 @@ def test_second_opinion_is_averaged_for_followed_objects_only(paper, runtime):
     found = {
         share: answers(
             guides, paper, runtime, length=5,
-            opinion=opinion, settings=PropagateSettings(opinion_share=share),
+            opinion=Opinion(opinion, share=share),
         )
         for share in (0.0, 0.2, 0.9)
     }  # fmt: skip
@@ -293,3 +295,26 @@ def test_second_opinion_is_averaged_for_followed_objects_only(paper, runtime):
         assert (found[0.2][z].labels == drawing(1)).all()
         assert not found[0.9][z].labels.any()
     assert (found[0.9][0].labels == drawing(1)).all()
+
+
+def test_an_object_that_nothing_is_carried_of_is_left_to_the_second_opinion(paper, runtime):
+    def ask(z):
+        said = torch.zeros(3, *SIZE)
+        said[2, :2] = 0.9
+        return said
+
+    lone = Opinion(ask, share=0.0, alone=frozenset({2}))
+    found = answers([guide(3, 1)], paper, runtime, length=8, opinion=lone)
+    for z in range(8):
+        assert (found[z].labels[:2] > 0).all()
+        assert not (found[z].labels[2:] == 2).any()
+    assert (found[3].labels[drawing(1) == 1] == 1).all(), "a guide's own mask was changed"
+    assert (found[3].labels[:2] == 2).any(), "nor does the guide hide what it does not speak of"
+
+
+def test_opinions_weigh_object_by_object():
+    planes = torch.tensor([0.8, 0.8])[:, None, None].expand(2, 1, 1)
+    opinion = Opinion(lambda z: torch.zeros(4, 1, 1), share=0.5, shares={1: 0.25})
+    joined = weigh(Seen(0, (1, 3), planes), opinion)
+    assert joined.planes.flatten().tolist() == pytest.approx([0.6, 0.4])
+    assert joined.objects == (1, 3)

@@ -4,7 +4,7 @@ import torch
 
 from slicekit.data.grid import InPlane
 from slicekit.errors import ShapeError
-from slicekit.inference.resample import decide_on, most_likely
+from slicekit.inference.resample import decide_on, most_likely, on_source
 
 GRIDS = [
     InPlane((160, 200), (0, 160, 0, 200), (round(160 * r), round(200 * r)))
@@ -65,3 +65,17 @@ def test_wrong_sizes_are_named():
     grid = InPlane((20, 20), (0, 20, 0, 20), (10, 10))
     with pytest.raises(ShapeError, match="probabilities must be"):
         decide_on(grid)(torch.zeros(2, 10, 11))
+    with pytest.raises(ShapeError, match="plane must be"):
+        on_source(torch.zeros(11, 10), grid)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_one_plane_comes_back_to_its_place_with_nothing_outside(grid):
+    rows, columns = np.mgrid[: grid.source_size[0], : grid.source_size[1]]
+    smooth = ((rows + 2 * columns) / 700).astype(np.float32)
+    back = on_source(torch.from_numpy(grid.to_model(smooth)), grid)
+    y0, y1, x0, x1 = grid.box
+    inside = (slice(y0 + 3, y1 - 3), slice(x0 + 3, x1 - 3))  # edges have fewer neighbours
+    np.testing.assert_allclose(back[inside], smooth[inside], atol=0.002)
+    back[y0:y1, x0:x1] = 0
+    assert not back.any()

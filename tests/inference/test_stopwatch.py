@@ -19,3 +19,5 @@ def test_seconds_of_a_stage_add_up_even_where_it_fails(monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="spilt"), watch("read"):
         raise ValueError("spilt")
     assert watch.seconds == {"read": 1.25, "write": 2.5}
+    watch.seconds["read"] = 0.12345
+    assert watch.rounded() == {"read": 0.123, "write": 2.5}

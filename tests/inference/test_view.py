@@ -57,3 +57,16 @@ def test_windows_and_labels_lie_on_their_grids(view: View) -> None:
     assert 0 <= float(shown.min()) < float(shown.max()) <= 1
     assert view.empty_labels().shape == view.image.shape
     assert view.empty_labels().dtype == np.uint8
+
+
+def test_every_network_is_told_apart_to_who_wants_to_know(view: View) -> None:
+    noted: dict[int, torch.Tensor] = {}
+    curious = replace(view, members_told=noted.__setitem__)
+    asked = dict(curious.ask([1, 7]))
+    assert list(asked) == list(noted) == [1, 7]
+    for z, members in asked.items():
+        assert members.shape == (2, 4, *view.grid.model_size)
+        say = torch.tensor([z / 15, 0, 0, 0]).softmax(0)
+        torch.testing.assert_close(members[0, :, 0, 0], say)
+        torch.testing.assert_close(members[1, :, 0, 0], say.flip(0))
+        torch.testing.assert_close(noted[z], members)

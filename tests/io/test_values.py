@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slicekit.errors import DataWarning, LabelError
-from slicekit.io.values import as_intensities, as_label_ids
+from slicekit.io.values import as_intensities, as_label_ids, as_levels
 
 HERE = Path("scan.nii")
 
@@ -65,3 +65,13 @@ def test_scaled_ids_far_from_whole_are_refused(slope: float) -> None:
 
 def test_scaling_by_a_whole_number_needs_no_note() -> None:
     assert as_label_ids("mask", np.array([0, 1], np.uint8), slope=2, inter=1).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
+def test_levels_are_the_nearest(dtype: type) -> None:
+    values = np.array([[0, 1], [1, 0]], dtype) if dtype is np.uint8 else np.linspace(0, 1, 9)[None]
+    levels = as_levels(values.astype(dtype), 200)
+    assert levels.dtype == np.uint8
+    assert np.abs(levels / 200 - values).max() <= 0.0025 + 1e-6
+    with pytest.raises(ValueError, match="a map holds values from 0 to 1"):
+        as_levels(values.astype(dtype) + 1, 200)

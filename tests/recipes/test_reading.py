@@ -72,6 +72,15 @@ def test_every_fault_is_told_at_once(file):
     assert all(word in said for word in ("training.steps", "spacng_mm", "role"))
 
 
+def test_a_value_where_a_list_is_wanted_is_shown_as_a_list(file):
+    said = refusal(file, "training.rounds.rules=volume")
+    assert "training.rounds.rules: wanted a list, such as '[\"volume\"]', got 'volume'" in said
+    said = refusal(file, "training.crop=128")
+    assert "training.crop: wanted a list, such as '[128]', got 128" in said
+    said = refusal(file, "training.crop={y=1}")
+    assert said.endswith("training.crop: wanted a list, got {'y': 1}")
+
+
 def test_missing_keys_are_named(file):
     file.write_text(TOML.replace("steps = 10", "").replace('name = "small"', ""))
     said = refusal(file)

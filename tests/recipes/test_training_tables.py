@@ -7,7 +7,14 @@ import re
 import pytest
 
 from slicekit.errors import RecipeError
-from slicekit.recipes import CpsRecipe, RampRecipe, TeacherRecipe, TrainingRecipe, parse_recipe
+from slicekit.recipes import (
+    CpsRecipe,
+    RampRecipe,
+    TeacherRecipe,
+    TrainingRecipe,
+    parse_recipe,
+    recipe_from_json,
+)
 
 KINDS = ("transunet", "deeplabv3plus", "attention-unet", "transunet")
 
@@ -52,6 +59,30 @@ def test_a_method_takes_so_many_networks(method, counts):
             RecipeError, match=rf"'{method}' is of \d \[\[networks\]\], got {count}"
         ):
             recipe(networks=count, method=method, **needs)
+
+
+@pytest.mark.parametrize(
+    ("role", "kind", "windows"),
+    [("propagator", "stcn", "ct-body"), ("volumetric", "dynunet", [[-300, 300]])],
+)
+@pytest.mark.parametrize("method", ["cps", "supervised"])
+def test_only_a_reference_has_a_method(role, kind, windows, method):
+    given = {
+        "name": "other",
+        "role": role,
+        "organs": {"liver": 1},
+        "input": {"windows": windows, "spacing_mm": 2},
+        "networks": [{"kind": kind, "preset": "tiny"}],
+        "training": {"steps": 10},
+    }
+    usual = parse_recipe(given, source="other.toml")
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(given | {"training": {"steps": 10, "method": method}}, source="other.toml")
+    assert f"a {role} learns in one way only; leave it out, got {method!r}" in str(caught.value)
+    header = usual.to_json()  # it names every key
+    assert '"method":"cps"' in header
+    header = header.replace('"method":"cps"', f'"method":"{method}"')
+    assert recipe_from_json(header, source="header") == usual
 
 
 @pytest.mark.parametrize(

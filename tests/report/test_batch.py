@@ -64,7 +64,11 @@ def test_links_keep_their_own_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "output"),
-    [(("a.nii", "a.nii.gz"), r"a\.json"), (("a.nii", "a_stats.nii"), r"a_stats\.json")],
+    [
+        (("a.nii", "a.nii.gz"), r"a\.json"),
+        (("a.nii", "a_stats.nii"), r"a_stats\.json"),
+        (("a.nii", "a_uncertainty.nii.gz"), r"a_uncertainty\.nii\.gz"),
+    ],
 )
 def test_scans_that_would_share_an_output_are_refused(
     names: tuple[str, str], output: str, tmp_path: Path
@@ -77,7 +81,7 @@ def test_scans_that_would_share_an_output_are_refused(
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["a", "a_stats", "a_preview", "b", "b.c", "ä b"]),
+            st.sampled_from(["a", "a_stats", "a_preview", "a_uncertainty", "b", "ä b"]),
             st.sampled_from([".nii", ".nii.gz", ".NII"]),
         ),
         min_size=1,
@@ -87,16 +91,17 @@ def test_scans_that_would_share_an_output_are_refused(
 def test_no_output_is_another_scans(names: list[tuple[str, str]]) -> None:
     scans = [Path(stem + ending) for stem, ending in names]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "_scans_in", lambda _: sorted(scans))
+        patch.setattr(batch, "scans_in", lambda _: sorted(scans))
         try:
             pairs = plan_outputs(Path("scans"), Path("out"))
         except WriteError:
             stems = sorted(stem for stem, _ in names)
-            near = {"a", "a_stats"} <= {*stems} or {"a", "a_preview"} <= {*stems}
-            assert near or len({*stems}) < len(stems)
+            near = ("a_stats", "a_preview", "a_uncertainty")
+            taken = any({"a", other} <= {*stems} for other in near)
+            assert taken or len({*stems}) < len(stems)
             return
     written = [path for _, target in pairs for path in (target, *outputs_beside(target))]
-    assert len({*written}) == len(written) == 4 * len(scans)
+    assert len({*written}) == len(written) == 5 * len(scans)
     assert all(path.parent == Path("out") for path in written)
 
 
@@ -115,9 +120,11 @@ def test_missing_paths_are_told_apart_from_unreadable_ones(tmp_path: Path) -> No
 
 def test_what_belongs_to_labels_lies_beside_them() -> None:
     for name in ("out/x.nii.gz", "out/x.nii", "out/x"):
-        sidecar, stats, preview = outputs_beside(Path(name))
-        assert (sidecar, stats) == (Path("out/x.json"), Path("out/x_stats.json"))
-        assert preview == Path("out/x_preview.png")
+        beside = outputs_beside(Path(name))
+        assert beside.sidecar == Path("out/x.json")
+        assert beside.statistics == Path("out/x_stats.json")
+        assert beside.preview == Path("out/x_preview.png")
+        assert beside.uncertainty == Path("out/x_uncertainty.nii.gz")
 
 
 def test_true_labels_of_a_phantom_lie_beside_it() -> None:

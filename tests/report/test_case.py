@@ -174,7 +174,9 @@ def test_labels_can_be_replaced_and_no_stale_picture_stays(
     assert names_in(out.parent) == {"x.nii.gz", "x.json", "x_stats.json"}
 
 
-@pytest.mark.parametrize("step", ["segment_volume", "write_labels", "statistics", "write_preview"])
+@pytest.mark.parametrize(
+    "step", ["segment_volume", "write_labels", "write_statistics", "write_preview"]
+)
 def test_an_interrupted_run_leaves_no_sidecar(
     step: str, model: Model, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,8 @@ import shutil
 import numpy as np
 import pytest
 
-from slicekit.errors import DatasetError, DataWarning
+from slicekit.checkpoint import load_weights
+from slicekit.errors import DataWarning, SlicekitError
 from slicekit.io import read_labels, write_volume
 from slicekit.training.material import gather
 from slicekit.training.run import train
@@ -30,7 +31,7 @@ def refusal(copied, tmp_path, make_recipe, runtime):
 
     def start(role="reference"):
         recipe = make_recipe(role, steps=1, batch_unlabelled=1)
-        with pytest.raises(DatasetError) as caught:
+        with pytest.raises(SlicekitError) as caught:
             train(recipe, data=copied, out=tmp_path / "run", runtime=runtime)
         assert not (tmp_path / "run").exists()
         return str(caught.value)
@@ -124,3 +125,57 @@ def test_without_labels_the_message_says_where_to_put_them(copied, refusal):
     assert f"put label maps, named as their cases, into {copied / 'labelsTr'}" in said
     assert "another group than 'train'" in said
     assert "(held out: held)" in said
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_a_dataset_without_any_label_is_refused_with_what_it_holds(copied, refusal, split):
+    shutil.rmtree(copied / "labelsTr")
+    if not split:
+        (copied / "splits.json").unlink()
+    said = refusal()
+    assert f"no labelled case to learn from in {copied}: 4 scans (0 labelled, 4 unlabelled)" in said
+    assert f"into {copied / 'labelsTr'}" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("role", ["reference", "propagator", "volumetric"])
+def test_a_mask_on_another_grid_is_refused_with_both_grids(copied, refusal, role):
+    path = copied / "labelsTr" / "two.nii.gz"
+    labels = read_labels(path)
+    path.unlink()
+    write_volume(path, Volume(labels.array[1:], labels.affine))
+    said = refusal(role)
+    assert f"{path} is (15, 64, 64)" in said
+    assert f"{copied / 'imagesTr' / 'two_0000.nii.gz'} is (16, 64, 64); " in said
+    assert "must lie on one grid - resample" in said
+
+
+def test_held_out_scans_without_labels_are_told(copied, make_recipe):
+    (copied / "labelsTr" / "held.nii.gz").unlink()
+    _, said = told(make_recipe(), copied)
+    assert len(said) == 1
+    assert said[0].startswith("no held-out scan has labels (held), so nothing tells how well the")
+    assert said[0].endswith(f"put their label maps into {copied / 'labelsTr'}")
+
+
+@pytest.mark.filterwarnings("ignore:the pseudo labels hold")
+@pytest.mark.parametrize("partial", ["marginal", "masked", "dice-only"])
+def test_with_an_organ_nobody_annotated_training_goes_on_and_all_numbers_are_finite(
+    copied, tmp_path, make_recipe, runtime, partial
+):
+    recipe = make_recipe(steps=3, batch_unlabelled=1, evaluate_every=1, partial=partial)
+    known = [name for name in recipe.labels.names if name != "liver"]
+    annotate(copied, **{case: {"labels_present": known} for case in ("one", "two")})
+    for case in ("one", "two"):
+        change_labels(
+            copied / "labelsTr" / f"{case}.nii.gz",
+            lambda ids: np.where(ids == recipe.organs["liver"], 0, ids),
+        )
+    with pytest.warns(DataWarning, match="nobody annotated liver on any of 2 labelled scans"):
+        path = train(recipe, data=copied, out=tmp_path / "run", runtime=runtime)
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert len(lines) >= 4
+    assert all(value is not None for line in lines for value in json.loads(line).values())
+    weights = load_weights(path)
+    assert np.isfinite(list(weights.card["scores"].values())).all()
+    assert all(bool(t.isfinite().all()) for t in weights.state.values())

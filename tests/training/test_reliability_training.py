@@ -46,7 +46,9 @@ def by(dataset, tmp_path, make_recipe, runtime):
     """Make a recipe of a method that logs and saves often; a teacher is trained first."""
 
     def make(role, method):
-        settings = {"method": method, "views": "weak-strong", "batch_unlabelled": 1}
+        settings = {"views": "weak-strong", "batch_unlabelled": 1}
+        if role == "reference":
+            settings["method"] = method
         if method == "teacher-student":
             first = make_recipe(method="side-by-side", steps=1, learning_rate=1e-6)
             teacher = train(first, data=dataset, out=tmp_path / "teacher", runtime=runtime)
@@ -113,6 +115,29 @@ def test_case_32_a_lost_state_starts_again_and_a_damaged_one_is_refused(
     state.unlink()
     train(recipe, data=dataset, out=tmp_path, runtime=runtime)
     assert [e["step"] for e in log_of(tmp_path) if e["kind"] == "step"] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the pseudo labels hold")
+def test_case_33_another_teacher_under_the_same_name_is_refused(
+    dataset, tmp_path, by, make_recipe, runtime
+):
+    recipe, out = by("reference", "teacher-student"), tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(recipe, data=dataset, out=out, runtime=runtime, progress=stop_at(1))
+    theirs = Path(recipe.training.teacher.weights)
+    before = theirs.read_bytes()
+    other = make_recipe(method="side-by-side", steps=1, learning_rate=2e-6)
+    another = train(other, data=dataset, out=tmp_path / "another", runtime=runtime)
+    theirs.write_bytes(another.read_bytes())
+    with pytest.raises(CheckpointError) as caught:
+        train(recipe, data=dataset, out=out, runtime=runtime)
+    old, new = load_weights(another).sha256, str(caught.value)
+    assert f"began with another teacher: the tensors of {theirs} had SHA-256" in new
+    assert f"now {old[:12]}...; put the old file back, or choose another --out" in new
+    theirs.write_bytes(before)
+    with pytest.raises(Interrupted):  # goes on where it stood
+        train(recipe, data=dataset, out=out, runtime=runtime, progress=stop_at(2))
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from slicekit.checkpoint import load_weights
+from slicekit.data import slices
+from slicekit.data.on_disk import keep_on_disk
 from slicekit.data.phantom import PHANTOM_LABELS
 from slicekit.errors import DatasetError, DataWarning
 from slicekit.inference.model import load_model
 from slicekit.io import read_labels, write_volume
 from slicekit.networks import STCN, Committee, DynUNet
-from slicekit.training import choice
+from slicekit.training import choice, teacher
 from slicekit.training.loop import LOG
 from slicekit.training.run import train
 from slicekit.volume import Volume
@@ -68,12 +70,12 @@ def methods(dataset, tmp_path, make_recipe, runtime):
     """Train by a method for a few steps; return its weights file."""
 
     def run(method, *, name="run", **training):
-        teacher = tmp_path / "teacher" / "tiny_reference.safetensors"
-        if method == "teacher-student" and not teacher.is_file():
+        before = tmp_path / "teacher" / "tiny_reference.safetensors"
+        if method == "teacher-student" and not before.is_file():
             run("side-by-side", name="teacher", learning_rate=1e-6, steps=1)
         settings = {"steps": 3, "batch_unlabelled": 1, "evaluate_every": 2, **training}
         if method == "teacher-student":
-            settings.setdefault("teacher", {})["weights"] = str(teacher)
+            settings.setdefault("teacher", {})["weights"] = str(before)
         recipe = make_recipe(method=method, **settings)
         return train(recipe, data=dataset, out=tmp_path / name, runtime=runtime)
 
@@ -108,6 +110,27 @@ def test_every_method_trains_from_end_to_end(methods, runtime, method, views, pa
         assert 0 <= line["pseudo liver"] <= 1
     model = load_model(path, runtime)
     assert len(model.reference.members) == (1 if method == "supervised" else 2)
+
+
+def test_a_run_without_room_in_memory_is_the_same_and_leaves_no_file(
+    methods, tmp_path, monkeypatch
+):
+    found = tmp_path / "temporary"
+    found.mkdir()
+    wanted = methods("teacher-student", name="roomy")
+    monkeypatch.setattr("tempfile.tempdir", str(found))
+    written = []
+
+    def remember(array, path=None):
+        written.append(array.nbytes)
+        return keep_on_disk(array, path)
+
+    for module in (slices, teacher):
+        monkeypatch.setattr(module, "keep_on_disk", remember)
+    path = methods("teacher-student", name="narrow", cache_gib=1e-9)
+    assert load_weights(path).sha256 == load_weights(wanted).sha256
+    assert len(written) == 2 * 3 + 1 + 2  # three labelled, one not, and what the teacher says of it
+    assert not list(found.iterdir())
 
 
 def test_cps_at_weight_0_gives_the_weights_of_side_by_side(methods):

@@ -61,6 +61,23 @@ def test_a_head_for_other_organs_stays_random_and_is_told(
     assert f"{len(own) - 2} of {len(own)} tensors; random: head.weight, head.bias" in caplog.text
 
 
+def test_members_of_one_kind_start_from_the_member_in_their_place(
+    tmp_path: Path, make_recipe
+) -> None:
+    twins = make_recipe(method="side-by-side")
+    twins = twins.model_copy(update={"networks": twins.networks[:1] * 3})
+    file = tmp_path / "old.safetensors"
+    old = stored(twins, file, seed=1)
+    recipe = starting(twins, file, file, file)
+    network = build_network(recipe)
+    start_networks(network, recipe)
+    assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
+    alone = recipe.model_copy(update={"networks": recipe.networks[:1]})
+    network = build_network(alone)
+    start_networks(network, alone)
+    assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
+
+
 def test_a_propagator_starts_from_another(tmp_path: Path, make_recipe) -> None:
     file = tmp_path / "old.safetensors"
     old = stored(make_recipe("propagator"), file, seed=1)
@@ -94,3 +111,19 @@ def test_a_run_starts_from_it(tmp_path: Path, dataset: Path, make_recipe, runtim
     heads = ("a.head.weight", "b.network.segmentation_head.0.weight")
     same = [torch.allclose(found[name], old[name], atol=1e-3) for name in heads]
     assert same == [False, True]
+
+
+def test_a_run_that_goes_on_needs_the_file_no_longer(
+    tmp_path: Path, dataset: Path, make_recipe, runtime
+) -> None:
+    file = tmp_path / "old.safetensors"
+    stored(make_recipe("propagator"), file, seed=1)
+    recipe, run = starting(make_recipe("propagator", steps=1), file), tmp_path / "run"
+    weights = train(recipe, data=dataset, out=run, runtime=runtime)
+    before = load_weights(weights).sha256
+    file.rename(tmp_path / "moved.safetensors")
+    moved = run.rename(tmp_path / "elsewhere")
+    again = train(recipe, data=dataset, out=moved, runtime=runtime)
+    assert load_weights(again).sha256 == before
+    with pytest.raises(CheckpointError, match="old"):  # a new run does
+        train(recipe, data=dataset, out=tmp_path / "new", runtime=runtime)

@@ -136,6 +136,46 @@ def test_case_33_a_state_of_another_label_map_is_refused_with_the_difference(
         read_state(path, fresh(), recipe=other, runtime=runtime)
 
 
+def starting(recipe, file):
+    entries = tuple(entry.model_copy(update={"start": file}) for entry in recipe.networks)
+    return recipe.model_copy(update={"networks": entries})
+
+
+def test_where_a_run_started_from_and_where_its_teacher_lies_may_move(saved, make_recipe, runtime):
+    path, _, state = saved
+    recipe = make_recipe(teacher={"weights": "old/teacher.safetensors"})
+    write_state(path, state, step=2, scores={}, recipe=starting(recipe, "/old/a"), runtime=runtime)
+    moved = make_recipe(teacher={"weights": "new/teacher.safetensors"})
+    for other in (starting(moved, "/new/a"), starting(moved, None)):
+        assert read_state(path, fresh(), recipe=other, runtime=runtime)[0] == 2
+
+
+def test_case_33_of_other_networks_the_difference_is_told(saved, runtime):
+    path, recipe, _ = saved
+    first, second = recipe.networks
+    paper = recipe.model_copy(
+        update={"networks": (first, second.model_copy(update={"preset": "paper"}))}
+    )
+    with pytest.raises(CheckpointError, match=r": networks\.1\.preset 'tiny' -> 'paper'$"):
+        read_state(path, fresh(), recipe=paper, runtime=runtime)
+    fewer = recipe.model_copy(update={"networks": (first,)})
+    with pytest.raises(CheckpointError, match=r"networks\.1\.kind 'deeplabv3plus' -> None"):
+        read_state(path, fresh(), recipe=fewer, runtime=runtime)
+
+
+def test_case_33_a_state_remembers_its_scans(saved, runtime):
+    path, recipe, state = saved
+    theirs, others = ({"labelled": [["one", digest]]} for digest in ("ab", "cd"))
+    known = replace(state, scans=theirs)
+    read_state(path, known, recipe=recipe, runtime=runtime)  # it named none
+    write_state(path, known, step=2, scores={}, recipe=recipe, runtime=runtime)
+    assert read_state(path, known, recipe=recipe, runtime=runtime)[0] == 2
+    before = fresh(seed=1)
+    with pytest.raises(CheckpointError, match=r"other scans; put .*--out: labelled: 'one' changed"):
+        read_state(path, replace(before, scans=others), recipe=recipe, runtime=runtime)
+    assert same(before.network, fresh(seed=1).network)
+
+
 def test_case_33_a_state_of_an_unknown_version_is_refused(saved, runtime):
     path, recipe, _ = saved
     stored = retrieve(path)
@@ -143,6 +183,13 @@ def test_case_33_a_state_of_an_unknown_version_is_refused(saved, runtime):
     store(path, stored.tensors, {**stored.header, "recipe": json.dumps(values)})
     with pytest.raises(CheckpointError, match=r"cannot read.*unknown key 'teacher'"):
         read_state(path, fresh(), recipe=recipe, runtime=runtime)
+
+
+def test_a_single_training_may_become_the_first_of_several_rounds(saved, make_recipe, runtime):
+    path, recipe, state = saved
+    write_state(path, state, step=2, scores={}, recipe=recipe, runtime=runtime)
+    more = make_recipe(rounds={"count": 3, "rules": ["voxels"]})
+    assert read_state(path, fresh(), recipe=more, runtime=runtime)[0] == 2
 
 
 def test_a_recipe_written_before_a_setting_had_a_name_is_still_the_same(saved, runtime):
@@ -155,6 +202,17 @@ def test_a_recipe_written_before_a_setting_had_a_name_is_still_the_same(saved, r
     other = fresh(seed=1)
     assert read_state(path, other, recipe=recipe, runtime=runtime)[0] == 2
     assert same(other.network, state.network)
+
+
+def test_case_33_a_state_remembers_its_teacher(saved, runtime):
+    path, recipe, state = saved
+    theirs = [replace(state, teacher_sha256=digest * 32) for digest in ("ab", "cd")]
+    read_state(path, replace(fresh(), teacher_sha256="ab"), recipe=recipe, runtime=runtime)
+    write_state(path, theirs[0], step=2, scores={}, recipe=recipe, runtime=runtime)
+    assert read_state(path, theirs[0], recipe=recipe, runtime=runtime)[0] == 2
+    for other in (theirs[1], state):
+        with pytest.raises(CheckpointError, match=r"had SHA-256 abababababab\.\.\., now .*--out"):
+            read_state(path, other, recipe=recipe, runtime=runtime)
 
 
 def test_weights_are_no_state(tmp_path, make_recipe, runtime):

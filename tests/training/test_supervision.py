@@ -45,7 +45,7 @@ def test_members_learn_side_by_side_and_unlabelled_slices_do_not_matter(batch, c
 
 def test_what_nobody_looked_for_reaches_the_loss(batch, committee):
     network = committee(1)
-    known = torch.tensor([[True] * 4, [True, True, False, False]])
+    known = torch.tensor([[True, True, False, True], [True, True, False, False]])
     partly = replace(batch, known=known, labels=batch.labels.where(batch.labels != 2, 0))
     said = network(batch.slices)
     masked = TRAINING.model_copy(update={"partial": "masked"})

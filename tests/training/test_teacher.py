@@ -17,6 +17,7 @@ from slicekit.recipes import TeacherRecipe, TrainingRecipe
 from slicekit.training.supervision import ramp, supervised_step
 from slicekit.training.teacher import confident_labels, consistency_step, mean_softmax
 
+PLENTY = 1 << 30
 TEACHER = TeacherRecipe(weight=3.0, ramp_share=0.4)
 
 
@@ -57,7 +58,7 @@ def test_consistency_is_the_mean_squared_difference_of_softmax_maps(nothing, pup
     slices = nothing.slices[2:]
     wanted = (pupil.a(slices).softmax(1) - average.a(slices).softmax(1)).square().mean()
     torch.testing.assert_close(take(pupil, nothing, average).loss, 3.0 * wanted)
-    assert float(take(pupil, nothing, pupil).loss.detach()) == 0
+    assert float(take(pupil, nothing, pupil).loss.detach()) == pytest.approx(0, abs=1e-12)
 
 
 def test_weight_0_and_no_unlabelled_slices_are_supervised_training(batch, pupil, average):
@@ -142,7 +143,9 @@ def label(make_recipe, runtime):
         recipe = make_recipe(teacher=settings)
         bare = CachedScan("bare", np.zeros((len(sure), 16, 16), np.int16), None, 5.0)
         teacher = Committee(ByHeight(sure, recipe)).eval()
-        (scan,) = confident_labels(teacher, [bare], recipe=recipe, runtime=runtime)
+        (scan,) = confident_labels(
+            teacher, [bare], recipe=recipe, runtime=runtime, budget_bytes=PLENTY
+        )
         return scan
 
     return run
@@ -191,7 +194,9 @@ def test_the_share_is_of_the_slices_of_all_scans(scans, make_recipe, runtime):
             self.seen += len(slices)
             return logits
 
-    found = confident_labels(Committee(First()), bare, recipe=recipe, runtime=runtime)
+    found = confident_labels(
+        Committee(First()), bare, recipe=recipe, runtime=runtime, budget_bytes=PLENTY
+    )
     assert [len(scan.annotated) for scan in found] == [8, 0]
     assert [scan.name for scan in found] == [scan.name for scan in bare]
     assert all(scan.labels is None for scan in bare)
@@ -201,4 +206,30 @@ def test_a_teacher_that_sees_nothing_is_refused(label, make_recipe, runtime):
     with pytest.raises(DatasetError, match=r"sees no organ on any of 6 unlabelled slices.*longer"):
         label(np.zeros(6))
     with pytest.raises(DatasetError, match="any of 0 unlabelled slices"):
-        confident_labels(Committee(nn.Identity()), (), recipe=make_recipe(), runtime=runtime)
+        confident_labels(
+            Committee(nn.Identity()), (), recipe=make_recipe(), runtime=runtime, budget_bytes=PLENTY
+        )
+
+
+def test_labels_beyond_the_budget_lie_on_disk_and_are_the_same(
+    make_recipe, runtime, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    recipe, sure = make_recipe(teacher={"keep_share": 0.5}), np.arange(1.0, 7.0)
+    bare = [CachedScan(name, np.zeros((6, 16, 16), np.int16), None, 5.0) for name in "abc"]
+    teacher = Committee(ByHeight(sure, recipe)).eval()
+
+    def label(budget):
+        return confident_labels(teacher, bare, recipe=recipe, runtime=runtime, budget_bytes=budget)
+
+    wanted, found = label(PLENTY), label(2 * 6 * 16 * 16)
+    assert [isinstance(scan.labels, np.memmap) for scan in found] == [False, False, True]
+    assert len(list(tmp_path.iterdir())) == 1
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert found[2].annotated.tolist() == [3, 4, 5]
+    del found, one
+    found = label(-1)  # the slices took more than everything
+    assert len(list(tmp_path.iterdir())) == 3
+    del found
+    assert not list(tmp_path.iterdir())

@@ -40,6 +40,25 @@ def test_a_batch_is_a_function_of_its_step_alone(scans, recipe):
     assert any(0 < int(n) < IGNORE_ID for n in first.labels[0].unique())  # about an organ
 
 
+def test_a_flipped_cube_knows_the_organ_that_was_drawn_on_the_other_side(scans, make_recipe):
+    recipe = make_recipe("volumetric", patch=[16, 64, 64])
+    left, right = (recipe.organs[f"{side}_kidney"] for side in ("left", "right"))
+    half = replace(
+        scans[0],
+        labels=np.where(scans[0].labels == left, left, 0).astype(np.uint8),
+        known_ids=frozenset({left}),
+    )
+    batches, flipped = PatchBatches([half], phantoms=(), recipe=recipe), []
+    for step in range(12):
+        batch = batches(step)
+        for ids, known in zip(batch.labels, batch.known, strict=True):
+            held = {int(n) for n in ids.unique()} & {left, right}
+            assert held <= set(known.nonzero().flatten().tolist())
+            assert int(known.sum()) == 2
+            flipped.append(right in held)
+    assert 0 < sum(flipped) < len(flipped)
+
+
 def test_a_share_of_the_cubes_is_of_phantoms(scans, make_recipe):
     """The phantoms hold an organ that the labelled scans do not know."""
     strange = [replace(scan, known_ids=frozenset({1})) for scan in scans[2:]]
@@ -63,7 +82,7 @@ def test_labels_teach_as_those_of_slices_do(scans, recipe):
     torch.testing.assert_close(result.loss, ce_and_dice(network(batch.patches), batch.labels))
     assert torch.equal(result.parts["supervised"], result.loss.detach())
     known = batch.known.clone()
-    known[1, 5:] = False
+    known[:, 5:] = False
     torch.testing.assert_close(
         take(replace(batch, known=known)).loss,
         masked_per_class(network(batch.patches), batch.labels, known),

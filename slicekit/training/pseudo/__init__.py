@@ -21,7 +21,7 @@ from slicekit.training.pseudo.prior import (
 )
 from slicekit.training.pseudo.prior_file import read_prior, write_prior
 from slicekit.training.pseudo.ranking import Ranked, Ranking, keep_best, rank
-from slicekit.training.pseudo.rules import RULES, Rule, parse_rules
+from slicekit.training.pseudo.rules import RULES, Rule, parse_rules, usual_rules
 from slicekit.training.pseudo.verdict import Verdict
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "precision_of_choice",
     "rank",
     "read_prior",
+    "usual_rules",
     "write_prior",
 ]

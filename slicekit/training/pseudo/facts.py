@@ -57,11 +57,12 @@ class OrganFacts:
     confidence_top: float | None = None
     """Mean confidence of its surest voxels."""
     agreement: float | None = None
-    """Mean Dice of what each member says against what they say together."""
+    """Mean Dice of what each member says against the labels."""
     stability: float | None = None
     """Dice against an earlier round's labels."""
     both_ways: float | None = None
-    """Dice of what was carried forward only against backward only."""
+    """Dice of what was carried forward only against backward only; ``None`` for an organ that was
+    found, but that neither way carried anywhere."""
     loss: float | None = None
     """Loss of a network that never learnt from this case."""
 
@@ -72,7 +73,6 @@ def measure_facts(
     *,
     confidence: NDArray[Any] | None = None,
     members: Sequence[NDArray[Any]] | None = None,
-    vote: NDArray[Any] | None = None,
     earlier: NDArray[Any] | None = None,
     both_ways: tuple[NDArray[Any], NDArray[Any]] | None = None,
     losses: Mapping[str, float] | None = None,
@@ -91,8 +91,6 @@ def measure_facts(
         confidence: ``(z, y, x)`` probability of the predicted class, 0 to 1.
         members: ``(z, y, x)`` ids, what each member of a committee says alone; one member agrees
             with itself.
-        vote: ``(z, y, x)`` ids, the most likely class of the members' mean; ``labels`` for
-            ``None``, which is the same unless something was carried or mended afterwards.
         earlier: ``(z, y, x)`` ids of an earlier round or checkpoint.
         both_ways: Ids ``(z, y, x)`` carried forward only, and backward only.
         losses: Organ to the loss of a network that never learnt from this case.
@@ -110,8 +108,13 @@ def measure_facts(
     Reference: for ``agreement`` Pham et al. (FLARE22), uncertainty estimation.
     """
     _expect_inputs(labels, names, confidence, losses, top_k)
-    dices = _dices(labels.array, names, members, vote, earlier, both_ways)
+    dices = _dices(labels.array, names, members, earlier, both_ways)
     counts = _counts(labels.array, max(names.ids.values(), default=0))
+    if both_ways is not None:
+        carried = set(np.unique(both_ways[0])) | set(np.unique(both_ways[1]))
+        for name, number in names.ids.items():
+            if counts[:, number].any() and number not in carried:
+                dices["both_ways"][name] = None
     boxes = _boxes(labels.array, len(counts[0]) - 1)
     return {
         name: OrganFacts(
@@ -147,16 +150,13 @@ def _dices(
     array: NDArray[Any],
     names: LabelSet,
     members: Sequence[NDArray[Any]] | None,
-    vote: NDArray[Any] | None,
     earlier: NDArray[Any] | None,
     both_ways: tuple[NDArray[Any], NDArray[Any]] | None,
-) -> dict[str, Any]:
+) -> dict[str, dict[str, Any]]:
     """Compare label maps: field of ``OrganFacts`` to organ to Dice."""
-    dices: dict[str, dict[str, float]] = {}
+    dices: dict[str, dict[str, Any]] = {}
     if members:
-        said = array if vote is None else vote
-        expect_shape("vote", said, " ".join(map(str, array.shape)))
-        alone = [organ_dices(said, member, names) for member in members]
+        alone = [organ_dices(array, member, names) for member in members]
         dices["agreement"] = {name: mean_of(one[name] for one in alone) for name in names.names}
     if earlier is not None:
         dices["stability"] = organ_dices(array, earlier, names)

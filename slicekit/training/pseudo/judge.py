@@ -57,8 +57,9 @@ def judge(
     """Judge every organ of a case on its own; one bad organ does not cost the others.
 
     An organ that was found is accepted if it passes every rule. One that was not found is
-    accepted as absent if some labelled case lacks it too and no rule that can tell speaks
-    against that (members that do see it, an earlier round that did); otherwise it is unknown.
+    accepted as absent if some labelled case lacks it too, and a rule that can tell was asked and
+    passed (members that do not see it either, an earlier round that did not); otherwise it is
+    unknown, for what a model misses it must not unlearn.
 
     Args:
         case: What was measured, as ``measure_facts`` gives it.
@@ -71,6 +72,17 @@ def judge(
     """
     for rule in rules:
         _expect_possible(rule, case, prior)
+    return judge_measured(case, prior, rules)
+
+
+def judge_measured(
+    case: Mapping[str, OrganFacts], prior: Prior | None, rules: Sequence[Rule]
+) -> dict[str, Judgement]:
+    """Judge a case of which was measured what the rules need, as far as there was anything.
+
+    As ``judge``, but a fact that no organ has, as where neither way carried any of them anywhere,
+    speaks against the organs and is no mistake of the caller's.
+    """
     return {
         name: _judge_present(facts, case, prior, rules)
         if facts.voxels
@@ -97,6 +109,8 @@ def _judge_absent(
 ) -> Judgement:
     asked = [rule for rule in rules if kind_of(rule.name).judges_absence]
     verdicts = (_absence(facts, prior), *(rule(facts, case, prior) for rule in asked))
+    if not asked:
+        verdicts += (Verdict("absence", False, 0.0, "no rule was asked that can tell"),)
     return Judgement(facts.organ, all(one.passed for one in verdicts), True, verdicts)
 
 

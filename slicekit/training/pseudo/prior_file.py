@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from slicekit.errors import ReadError
-from slicekit.io.atomic import write_atomically
+from slicekit.io.atomic import write_text
 from slicekit.io.outputs import expect_writable
 from slicekit.training.pseudo.prior import Prior
 
@@ -27,11 +27,7 @@ def write_prior(path: str | Path, prior: Prior, *, overwrite: bool = False) -> P
     """
     expect_writable(path, overwrite=overwrite)
     text = json.dumps({"kind": _KIND, **asdict(prior)}, indent=2) + "\n"
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    return write_atomically(path, write)
+    return write_text(path, text)
 
 
 def read_prior(path: str | Path) -> Prior:

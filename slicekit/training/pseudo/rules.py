@@ -92,6 +92,15 @@ class Rule:
         return kind_of(self.name).check(Question(facts, case, prior, self.threshold))
 
 
+def usual_rules(role: str) -> tuple[Rule, ...]:
+    """Return what is asked of an organ unless the user says otherwise.
+
+    A volumetric model has no probabilities to ask for.
+    """
+    written = ("volume", "component", "order")
+    return parse_rules(written if role == "volumetric" else (*written, "confidence>=0.7"))
+
+
 def kind_of(name: str) -> Kind:
     """Return what a rule is.
 

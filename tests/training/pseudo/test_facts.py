@@ -111,13 +111,12 @@ def test_confidence_of_all_and_of_the_surest():
     assert everything.confidence_top == pytest.approx(everything.confidence)
 
 
-def test_members_are_compared_with_what_they_say_together():
+def test_members_are_compared_with_the_labels():
     whole, half = case().array, case().array.copy()
     half[4:6] = 0
     assert liver(case()).agreement is None
     assert liver(case(), members=[whole]).agreement == 1.0
     assert liver(case(), members=[whole, half]).agreement == pytest.approx((1 + 2 / 3) / 2)
-    assert liver(case(), members=[whole, half], vote=half).agreement == pytest.approx(5 / 6)
     # a member that sees what the others do not
     seeing = whole.copy()
     seeing[8, 4, 2] = 2
@@ -153,7 +152,7 @@ def test_inputs_that_cannot_be_meant_are_refused():
     labels = case()
     with pytest.raises(LabelError, match="whole numbers"):
         liver(labels.with_array(labels.array.astype(np.float32)))
-    for name in ("confidence", "earlier", "vote"):
+    for name in ("confidence", "earlier"):
         with pytest.raises(ShapeError):
             liver(labels, members=[labels.array], **{name: labels.array[1:]})
     with pytest.raises(ShapeError, match="both_ways"):

@@ -17,6 +17,7 @@ from slicekit.training.pseudo import (
     measure_facts,
     parse_rules,
 )
+from slicekit.training.pseudo.judge import judge_measured
 
 RULES = parse_rules(["volume", "component", "continuity", "order", "border", "voxels>=8"])
 BODY = (0, 64, 0, 64)
@@ -87,10 +88,9 @@ def test_an_organ_not_found_is_unknown_unless_it_may_be_absent(patient, prior, f
     organ = replace(prior.organs["gallbladder"], annotated=5, absent=1)
     lax = replace(prior, organs=prior.organs | {"gallbladder": organ})
     found = judged(without, lax)
-    assert (found["gallbladder"].accepted, found["gallbladder"].absent) == (True, True)
-    assert found["gallbladder"].reason.startswith("accepted as absent; absence: 1 of 5")
-    assert found["gallbladder"].score == pytest.approx(0.6)
-    assert all(one.accepted for one in found.values())
+    assert not found["gallbladder"].accepted, "no rule was asked that can tell"
+    assert "no rule was asked that can tell" in found["gallbladder"].reason
+    assert all(one.accepted for name, one in found.items() if name != "gallbladder")
     # a member sees it
     rules = (*RULES, *parse_rules(["agreement>=0.8"]))
     unsure = judged(without, lax, rules, members=[without.array, patient.array])
@@ -98,7 +98,8 @@ def test_an_organ_not_found_is_unknown_unless_it_may_be_absent(patient, prior, f
     assert failed(unsure["gallbladder"]) == {"agreement"}
     assert unsure["liver"].accepted
     sure = judged(without, lax, rules, members=[without.array, without.array])
-    assert sure["gallbladder"].accepted
+    assert (sure["gallbladder"].accepted, sure["gallbladder"].absent) == (True, True)
+    assert sure["gallbladder"].reason.startswith("accepted as absent; absence: 1 of 5")
     # without any prior nobody knows
     blind = judged(without, None, parse_rules(["voxels>=8"]))
     assert not blind["gallbladder"].accepted and blind["liver"].accepted
@@ -181,3 +182,13 @@ def test_the_score_tells_whether_it_was_accepted(facts):
     assert found.weakest <= found.score <= 1
     # one rule more never accepts what was refused
     assert judge({"liver": facts}, None, rules[:3])["liver"].accepted or not found.accepted
+
+
+def test_facts_of_which_there_was_nothing_to_measure_speak_against_an_organ():
+    facts = {"liver": OrganFacts("liver", 10, 1.0), "aorta": OrganFacts("aorta", 0, 0.0)}
+    rules = parse_rules(["both-ways"])
+    with pytest.raises(RecipeError, match="'both-ways' needs what measure_facts was not given"):
+        judge(facts, None, rules)
+    for one in judge_measured(facts, None, rules).values():
+        assert not one.accepted
+        assert "both-ways was not measured, so nothing speaks for it" in one.reason

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slicekit.errors import RecipeError
-from slicekit.training.pseudo import RULES, OrganFacts, Rule, parse_rules
+from slicekit.training.pseudo import RULES, OrganFacts, Rule, parse_rules, usual_rules
 
 
 def test_names_thresholds_and_blanks():
@@ -63,3 +63,11 @@ def test_a_rule_judges():
 def test_every_rule_says_what_it_asks():
     for name, kind in RULES.items():
         assert kind.check.__doc__.startswith("Ask"), name
+
+
+def test_the_usual_rules_ask_a_volumetric_model_for_no_probabilities() -> None:
+    asked = {
+        role: [rule.name for rule in usual_rules(role)] for role in ("reference", "volumetric")
+    }
+    assert "confidence" in asked["reference"]
+    assert set(asked["reference"]) - set(asked["volumetric"]) == {"confidence"}

@@ -1,0 +1,72 @@
+"""Writing what lies beside a label file: sidecar and statistics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from slicekit.errors import WriteError
+from slicekit.io.atomic import why_not_written, write_text
+from slicekit.labels import LabelSet
+from slicekit.report.statistics import statistics
+from slicekit.volume import Volume
+
+
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Remove what belongs to labels that are about to be replaced.
+
+    Raises:
+        WriteError: One cannot be removed.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as fault:
+            raise WriteError(path, why_not_written(fault, path)) from fault
+
+
+def write_statistics(
+    path: Path,
+    image: Volume,
+    labels: Volume,
+    names: LabelSet,
+    *,
+    in_hu: bool,
+    spacing_known: bool,
+    more: Mapping[str, Mapping[str, float | None]] = {},
+) -> dict[str, dict[str, Any]]:
+    """Measure every organ and write what was found.
+
+    Args:
+        path: Of the JSON file.
+        image: The scan on the grid that was worked with.
+        labels: ``(z, y, x)`` ids on that grid.
+        names: The organs to measure.
+        in_hu: Whether mean intensities mean anything.
+        spacing_known: Whether the volumes do.
+        more: Organ to figures that belong to its entry.
+
+    Returns:
+        As ``statistics``.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    stats = statistics(labels, names, image=image if in_hu else None)
+    for organ, figures in more.items():
+        for key, value in figures.items():
+            stats[organ][key] = None if value is None else round(value, 4)
+    grid = {"spacing_mm": list(labels.spacing_mm), "spacing_known": spacing_known}
+    write_json(path, {**grid, "organs": stats})
+    return stats
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON whole or not at all.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    write_text(path, json.dumps(content, indent=2) + "\n")
