@@ -12,6 +12,7 @@ import sys
 import typer
 
 from slicekit.cli.fewshot import fewshot
+from slicekit.cli.finetune import finetune
 from slicekit.cli.learning import pseudo, queue, train
 from slicekit.cli.scans import propagate, segment
 from slicekit.cli.superpixels import superpixels
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    segment, propagate, fewshot, superpixels, train, pseudo, queue, evaluate, phantom,
+    segment, propagate, fewshot, superpixels, train, finetune, pseudo, queue, evaluate, phantom,
     import_weights,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)

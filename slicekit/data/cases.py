@@ -1,6 +1,7 @@
 """A dataset on disk: an nnU-Net raw folder, some of whose cases may have no labels.
 
-The folder holds ``dataset.json``, ``imagesTr`` and ``labelsTr``; an optional ``splits.json``
+The folder holds ``dataset.json``, ``imagesTr`` and ``labelsTr``; a scan is a file, or a folder of
+slices with a folder of masks (which nnU-Net itself does not read). An optional ``splits.json``
 names groups of cases, an optional ``annotations.json`` says which organs and slices of a case were
 annotated. A case without a file in ``labelsTr`` is an unlabelled one.
 """
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 from slicekit.checks import suggest
 from slicekit.data.annotations import FILE_NAME, Annotation, parse_annotations
 from slicekit.errors import DatasetError, ReadError
+from slicekit.io.pictures import SUFFIXES
 from slicekit.labels import LabelSet, ignored_id
 
 log = logging.getLogger(__name__)
@@ -233,11 +235,17 @@ def _scans(folder: Path) -> list[tuple[str, Path]]:
     found = []
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         ending = next((end for end in _ENDINGS if path.name.endswith(end)), None)
+        if ending is None and _holds_slices(path):
+            ending = ""  # a scan as a folder of slices, its masks as a folder too
         if ending is not None and not path.name.startswith("."):
             # an umlaut may be one character or two, depending on the system that wrote it
             name = unicodedata.normalize("NFC", path.name.removesuffix(ending))
             found.append((name, path))
     return found
+
+
+def _holds_slices(path: Path) -> bool:
+    return path.is_dir() and any(file.name.lower().endswith(SUFFIXES) for file in path.iterdir())
 
 
 def _by_name(scans: Sequence[tuple[str, Path]]) -> dict[str, Path]:

@@ -102,13 +102,22 @@ def regions_of(scan: CachedScan, cut: Cut) -> Regions:
     return Regions.of(cut(slices, inside))
 
 
+Window = tuple[NDArray[np.float32], NDArray[np.uint8]]
+"""A slice in ``[0, 1]`` and its mask, both ``(y, x)``."""
+
+
 class Episode(NamedTuple):
     """Support and query, in this order."""
 
     slices: NDArray[np.float32]
     """``(2, y, x)`` in ``[0, 1]``."""
     masks: NDArray[np.uint8]
-    """``(2, y, x)``: 1 on the pseudo organ, ``IGNORE_ID`` beyond the slice."""
+    """``(2, y, x)``: 1 on the organ, ``IGNORE_ID`` beyond the slice and where nobody knows."""
+
+    @classmethod
+    def of(cls, support: Window, query: Window) -> Episode:
+        """Lay both on one another."""
+        return cls(np.stack([support[0], query[0]]), np.stack([support[1], query[1]]))
 
 
 def draw_change(rng: np.random.Generator, size: tuple[int, int]) -> Draw:
@@ -177,9 +186,13 @@ class Episodes:
             level = int(rng.integers(self.regions[number].levels))
             if (pair := self._pair(number, z, level, rng)) is None:
                 continue
-            slices, masks = zip(*(self._changed(number, *one, rng) for one in pair), strict=True)
-            if all(self._allowed(int((mask == 1).sum())) for mask in masks):
-                return Episode(np.stack(slices), np.stack(masks))
+            scan, size = self.scans[number], self.size
+            windows = [
+                changed_window(scan, z, mask.astype(np.uint8), size=size, rng=rng)
+                for z, mask in pair
+            ]
+            if all(self._allowed(int((mask == 1).sum())) for _, mask in windows):
+                return Episode.of(*windows)
         raise DatasetError(
             f"{ATTEMPTS} draws gave no pseudo organ of {self.settings.least_px} to {self.most_px} "
             "pixels; change training.fewshot.least_px, most_share or regions"
@@ -207,18 +220,27 @@ class Episodes:
     def _allowed(self, pixels: int) -> bool:
         return self.settings.least_px <= pixels <= self.most_px
 
-    def _changed(
-        self, number: int, z: int, mask: NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Cut a window around the pseudo organ out of a slice and change it."""
-        image = unit_slices(np.asarray(self.scans[number].slices[z : z + 1]))
-        rows, columns = np.nonzero(mask)
-        image, organ = crop_or_pad(
-            [image, mask[None].astype(np.uint8)], self.size, fills=[0.0, IGNORE_ID], rng=rng,
-            about=(int(np.median(rows)), int(np.median(columns))),
-        )  # fmt: skip
-        changed, moved = draw_change(rng, self.size).apply(image, organ)
-        return changed[0], np.asarray(organ if moved is None else moved)[0]
+
+def changed_window(
+    scan: CachedScan,
+    z: int,
+    mask: NDArray[np.uint8],  # (y, x) 1 on the organ, IGNORE_ID where nobody knows
+    *,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> Window:
+    """Cut a window of ``size`` about an organ out of a slice and change it.
+
+    Beyond the slice the mask is ``IGNORE_ID``.
+    """
+    image = unit_slices(np.asarray(scan.slices[z : z + 1]))
+    rows, columns = np.nonzero(mask == 1)
+    image, organ = crop_or_pad(
+        [image, mask[None]], size, fills=[0.0, IGNORE_ID], rng=rng,
+        about=(int(np.median(rows)), int(np.median(columns))),
+    )  # fmt: skip
+    changed, moved = draw_change(rng, size).apply(image, organ)
+    return changed[0], np.asarray(organ if moved is None else moved)[0]
 
 
 def counterpart(

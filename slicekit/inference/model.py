@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "ct_abdomen_reference"
 DEFAULT_PROPAGATOR = "any_propagator"
+OWN_MODELS = "models"
+"""Folder, where the program runs, in which models are found by name beside the bundled ones."""
 
 Reference = Callable[[Tensor, Tensor | None], tuple[Tensor, ...]]
 
@@ -180,6 +182,9 @@ def bundled(kind: str) -> Path:
 def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     """Find a weights file, and the recipe that asks for it where there is one.
 
+    A name is looked up among the bundled models, then in the folder ``models`` where the program
+    runs; weights lie beside their recipe or among the bundled ones.
+
     Raises:
         RecipeError: There is no such model; the message lists those there are.
     """
@@ -189,18 +194,32 @@ def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     elif path.suffix == ".safetensors" or (path.suffix and path.is_file()):
         return path, None  # what is no weights file is refused by its content
     else:
-        recipe_file = bundled("models") / f"{name}.toml"
-        known = _bundled_names()
+        known = model_files()
         if str(name) not in known:
             raise RecipeError(f"there is no model {str(name)!r}; {suggest(str(name), known)}")
+        recipe_file = known[str(name)]
     recipe = read_recipe(recipe_file)
     file = recipe.weights.file if recipe.weights else f"{recipe.name}.safetensors"
     beside = recipe_file.parent / file
     return (beside if beside.is_file() else bundled("weights") / file), recipe
 
 
-def _bundled_names() -> list[str]:
-    return sorted(file.stem for file in bundled("models").glob("*.toml"))
+def recipe_of(name: str | Path) -> Recipe:
+    """Return the recipe of a model: of its TOML file, or of its weights.
+
+    Raises:
+        RecipeError: There is no such model.
+        CheckpointError: The weights file is missing or damaged.
+    """
+    path, recipe = find_weights(name)
+    return load_weights(path).recipe if recipe is None else recipe
+
+
+def model_files() -> dict[str, Path]:
+    """Return the recipes that are known by name: your own in ``models``, and the bundled ones."""
+    folders = (Path(OWN_MODELS), bundled("models"))  # of one name the bundled one counts
+    found = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
+    return dict(sorted(found.items()))
 
 
 def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
@@ -211,7 +230,7 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
         beside = path.parent / f"{propagator}{ending}"
         if beside.is_file():
             return beside
-    if propagator not in _bundled_names():
+    if propagator not in model_files():
         raise RecipeError(
             f"the propagator {propagator!r} of {str(reference)!r} is neither beside it, as "
             f"{propagator}.safetensors, nor bundled; put it there, or do without it "
@@ -228,7 +247,7 @@ def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Mo
     if recipe is None and not path.exists():
         raise CheckpointError(
             f"{path}: there is no such weights file; name one, a recipe or a bundled model: "
-            f"{', '.join(_bundled_names())}"
+            f"{', '.join(model_files())}"
         )
     if recipe is not None:
         _expect_role(recipe, roles)

@@ -8,7 +8,7 @@ file alone is enough to predict. Unknown and misspelt keys are refused with a su
 from __future__ import annotations
 
 from slicekit.recipes.differences import differences, expect_same_view
-from slicekit.recipes.reading import parse_recipe, read_recipe, recipe_from_json
+from slicekit.recipes.reading import change_recipe, parse_recipe, read_recipe, recipe_from_json
 from slicekit.recipes.tables import (
     InferenceRecipe,
     InputRecipe,
@@ -26,6 +26,7 @@ from slicekit.recipes.training_tables import (
     TrackRecipe,
     TrainingRecipe,
 )
+from slicekit.recipes.writing import recipe_to_toml
 
 __all__ = [
     "ClipRecipe",
@@ -41,9 +42,11 @@ __all__ = [
     "TrackRecipe",
     "TrainingRecipe",
     "WeightsRecipe",
+    "change_recipe",
     "differences",
     "expect_same_view",
     "parse_recipe",
     "read_recipe",
     "recipe_from_json",
+    "recipe_to_toml",
 ]

@@ -32,12 +32,19 @@ def expect_same_view(recipe: Recipe, propagator: Recipe, *, source: str | Path) 
     Raises:
         RecipeError: They do; the message shows what differs and names ``source``.
     """
-    for_anything = propagator.training.tracks is not None and propagator.input.modality == "any"
-    if propagator.input != recipe.input and not (for_anything and recipe.input.modality == "CT"):
+    if propagator.input != recipe.input and not _bears(propagator, recipe):
         raise RecipeError(
             f"{recipe.name!r} and its propagator {propagator.name!r} ({source}) see slices "
             f"differently: {differences(recipe, propagator, 'input')}; train them alike"
         )
+
+
+def _bears(propagator: Recipe, recipe: Recipe) -> bool:
+    """Tell whether a propagator of anything, in regions on a grid of its own, takes such scans."""
+    if propagator.training.tracks is None or propagator.input.modality != "any":
+        return False
+    ours, theirs = recipe.input, propagator.input
+    return ours.modality == "CT" or (ours.modality == "any" and ours.range_hu == theirs.range_hu)
 
 
 def _compare(where: str, ours: Any, theirs: Any) -> Iterator[str]:

@@ -58,6 +58,20 @@ def read_recipe(path: str | Path, *, changes: Sequence[str] = ()) -> Recipe:
     return parse_recipe(values, source=str(file))
 
 
+def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Change some values of a recipe, as ``read_recipe`` does.
+
+    Raises:
+        RecipeError: A change or the changed recipe cannot be meant.
+    """
+    if not changes:
+        return recipe
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    for change in changes:
+        _change(values, change)
+    return parse_recipe(values, source=recipe.name)
+
+
 def recipe_from_json(text: str, *, source: str) -> Recipe:
     """Read a recipe from the header of a weights file.
 

@@ -116,7 +116,10 @@ class TrackRecipe(Section):
 
 
 class FewShotRecipe(Section):
-    """Episodes from unlabelled slices: one superpixel is the organ (Ouyang et al. 2020)."""
+    """Episodes from unlabelled slices: one superpixel is the organ (Ouyang et al. 2020).
+
+    Training reads labels only where ``drawn_share`` is above 0 or ``exclude_classes`` asks.
+    """
 
     superpixels: Literal["slic-merged", "slic"] = "slic-merged"
     """Superpixels joined by how alike neighbours are, at several levels; or as they are."""
@@ -127,12 +130,13 @@ class FewShotRecipe(Section):
     support_query: Literal["same-slice", "neighbours"] = "same-slice"
     """Whether support and query are one slice, each changed by itself, or two side by side."""
     exclude_classes: tuple[str, ...] = ()
-    """Slices that hold any of these organs are left out (the field's setting 2). Only then are
-    labels read in training."""
+    """Slices that hold any of these organs are left out (the field's setting 2)."""
+    drawn_share: Share = 0.0
+    """Share of the episodes whose organ is one that somebody drew; 1 cuts no superpixels."""
     least_px: Count = 100
-    """Pixels that a pseudo organ has at least, in support and query, after all changes."""
+    """Pixels that an organ has at least, in support and query, after all changes."""
     most_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Share of the slice that it has at most."""
+    """Share of the slice that a pseudo organ has at most."""
     background_weight: Positive = 0.05
     """Weight of a pixel of the background in the cross entropy; one of the organ weighs 1."""
     alignment_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -167,6 +171,9 @@ class TrainingRecipe(Section):
     patch: tuple[Count, Count, Count] = (128, 128, 128)
     """Voxels ``(z, y, x)`` of a volumetric model's patch."""
     learning_rate: Positive = 1e-3
+    encoder_rate_share: Share = 1.0
+    """Learning rate of the encoders as a share of the others': below 1 where they were trained
+    before, 0 where they are to stay as they are."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """Stochastic gradient descent has a momentum of 0.9."""

@@ -1,4 +1,4 @@
-"""Teach a few-shot network on episodes from scans without labels: its step, batches and score.
+"""Teach a few-shot network on episodes of pseudo organs or drawn ones: its step, batches, score.
 
 Reference: Ouyang et al. 2020 (SSL-ALPNet), section 3; Wang et al. 2019 (PANet) for the way back.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicekit.data.episodes import Cut, Episodes, cut_by, regions_of
+from slicekit.data.drawn_episodes import DrawnEpisodes
+from slicekit.data.episodes import Cut, Episode, Episodes, cut_by, regions_of
 from slicekit.data.slices import CachedScan
 from slicekit.errors import DatasetError
 from slicekit.inference.protocol import name_by_protocol, overlap
@@ -29,14 +30,17 @@ from slicekit.windows import three_channels
 
 log = logging.getLogger(__name__)
 
+Source = Callable[[np.random.Generator], Episode]
+"""Draws an episode."""
+
 
 @dataclass(frozen=True, eq=False)
 class EpisodeBatch:
-    """Episodes of one pseudo organ each."""
+    """Episodes of one organ each, a pseudo organ or a drawn one."""
 
     support: Tensor  # (n, 3, y, x) windows in [0, 1]
     query: Tensor  # (n, 3, y, x)
-    support_labels: Tensor  # (n, y, x) 1 on the pseudo organ, IGNORE_ID beyond the slice
+    support_labels: Tensor  # (n, y, x) 1 on the organ, IGNORE_ID where nobody knows
     query_labels: Tensor  # (n, y, x)
 
 
@@ -48,7 +52,7 @@ def episode_step(
     average: nn.Module,
     settings: FewShotRecipe,
 ) -> StepResult:
-    """Find the support's pseudo organ in the query, and with the answer that of the support."""
+    """Find the support's organ in the query, and with the answer that of the support."""
     n = len(batch.support)
     features = network.encode(torch.cat([batch.support, batch.query]))
     seen, asked = features[:n], features[n:]
@@ -90,10 +94,11 @@ def _dice(found: Tensor, batch: EpisodeBatch) -> Tensor:
 class EpisodeBatches:
     """Makes the batch of any step.
 
-    The regions of all scans are cut here, once, and kept beside them: ``nbytes``.
+    The regions of all scans are cut here, once, and kept beside them: ``nbytes``. Where all
+    episodes are of drawn organs there are none.
 
     Args:
-        scans: Their labels are not looked at.
+        scans: Their labels are looked at only where some episodes are of drawn organs.
         recipe: A few-shot model.
         cut: How slices are cut into regions; as the recipe says for ``None``.
 
@@ -104,21 +109,35 @@ class EpisodeBatches:
     def __init__(
         self, scans: Sequence[CachedScan], *, recipe: Recipe, cut: Cut | None = None
     ) -> None:
-        self.recipe, settings = recipe, recipe.training.fewshot
-        started = time.monotonic()
-        regions = [regions_of(scan, cut or cut_by(settings)) for scan in scans]
+        self.recipe, self.nbytes = recipe, 0
+        settings, size = recipe.training.fewshot, recipe.training.crop
+        share = settings.drawn_share
+        sources: list[Source] = []
+        if share > 0:  # first, as it may fail, and cutting takes long
+            drawn = DrawnEpisodes(scans, settings=settings, size=size)
+            log.info("%d organs are drawn in %d scans", len(drawn.held), len(scans))
+            sources.append(drawn.draw)
+        if share < 1:
+            sources.append(self._cut(scans, cut or cut_by(settings)).draw)
+        self._draw = sources[0] if len(sources) == 1 else _either(share, *sources)
+
+    def _cut(self, scans: Sequence[CachedScan], cut: Cut) -> Episodes:
+        """Cut all scans into regions."""
+        training, started = self.recipe.training, time.monotonic()
+        regions = [regions_of(scan, cut) for scan in scans]
         self.nbytes = sum(one.nbytes for one in regions)
-        self.episodes = Episodes(scans, regions, settings=settings, size=recipe.training.crop)
+        episodes = Episodes(scans, regions, settings=training.fewshot, size=training.crop)
         log.info(
             "%d slices of %d scans have regions, cut in %.1f s, %.2f GiB",
-            len(self.episodes.places), len(scans), time.monotonic() - started, self.nbytes / 2**30,
+            len(episodes.places), len(scans), time.monotonic() - started, self.nbytes / 2**30,
         )  # fmt: skip
+        return episodes
 
     def __call__(self, step: int) -> EpisodeBatch:
         """Draw the batch of one step; the same step gives the same batch."""
         training, shown = self.recipe.training, self.recipe.input
         rng = np.random.default_rng((training.seed, step))
-        drawn = [self.episodes.draw(rng) for _ in range(training.batch)]
+        drawn = [self._draw(rng) for _ in range(training.batch)]
         low, high = shown.range_hu
         slices = np.stack([one.slices for one in drawn], axis=1) * (high - low) + low
         support, query = (
@@ -129,6 +148,11 @@ class EpisodeBatches:
         )
         masks = np.stack([one.masks for one in drawn], axis=1).astype(np.int64)
         return EpisodeBatch(support, query, *map(torch.from_numpy, masks))
+
+
+def _either(share: float, one: Source, other: Source) -> Source:
+    """Draw from one source in a share of the draws, else from the other."""
+    return lambda rng: (one if rng.random() < share else other)(rng)
 
 
 def score_fewshot(

@@ -1,4 +1,7 @@
-"""The scans of a run that learns from images alone; labels only say what must not be seen."""
+"""The scans of a few-shot run; their labels are read only for what a recipe asks them.
+
+They say what must not be seen, and which organs were drawn.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from slicekit.data.slices import CachedScan, cache_scans, read_case
 from slicekit.data.truth import read_truth
 from slicekit.errors import DatasetError
 from slicekit.io import read_volume
-from slicekit.labels import LabelSet
+from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.recipes import Recipe
 
 log = logging.getLogger(__name__)
@@ -28,7 +31,7 @@ class Images(NamedTuple):
     """What a few-shot run learns from, and what it is scored on."""
 
     free: tuple[CachedScan, ...]
-    """Without labels."""
+    """Without labels, unless episodes are of drawn organs."""
     held_out: tuple[CachedScan, ...]
     """With labels."""
 
@@ -36,11 +39,12 @@ class Images(NamedTuple):
 def gather_images(
     recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path] = ()
 ) -> Images:
-    """Find, read and cache scans without their labels.
+    """Find, read and cache scans, without their labels unless drawn organs are learnt.
 
     Of the organs in ``training.fewshot.exclude_classes`` nothing is learnt: every slice that
     holds ANY of them is blank in the scans that come back. To leave out only slices that hold ALL
-    of them, as some published code does, would be a leak.
+    of them, as some published code does, would be a leak. Nobody knows what a blank slice shows,
+    so labels are ``IGNORE_ID`` there.
 
     Args:
         recipe: A few-shot model.
@@ -49,15 +53,17 @@ def gather_images(
 
     Raises:
         DatasetError: There is no scan to learn from, an organ to be left out is unknown, or it is
-            not known which slices hold it.
+            not known which slices hold it; or drawn organs are learnt, and one id means two.
     """
     readers = []
     apart: list[Case] = []
-    for folder in folders:
-        dataset = find_cases(folder)
+    datasets = [find_cases(folder) for folder in folders]
+    if recipe.training.fewshot.drawn_share > 0:
+        _expect_one_meaning(datasets, recipe)
+    for dataset in datasets:
         taught, held = _split(dataset, recipe)
         hidden = _hidden(dataset, taught, extra, recipe)
-        readers += [partial(_read_blanked, case, recipe, dataset.labels, hidden) for case in taught]
+        readers += [partial(_read_taught, case, recipe, dataset.labels, hidden) for case in taught]
         apart += held
     held_files = {case.image.resolve() for case in apart}
     if leaks := [str(path) for path in map(Path, extra) if path.resolve() in held_files]:
@@ -96,6 +102,23 @@ def _expect_pairs(held_out: Sequence[CachedScan]) -> None:
         )
 
 
+def _expect_one_meaning(datasets: Sequence[Dataset], recipe: Recipe) -> None:
+    """Refuse ids that mean one organ here and another there: episodes know organs by their ids.
+
+    Raises:
+        DatasetError: Two datasets, or one and the recipe, disagree.
+    """
+    meanings = dict(recipe.labels.names_by_id)
+    for dataset in datasets:
+        for number, name in dataset.labels.names_by_id.items():
+            if meanings.setdefault(number, name) != name:
+                raise DatasetError(
+                    f"{dataset.folder / 'dataset.json'}: the id {number} is {name!r}, but "
+                    f"{meanings[number]!r} in the recipe or another dataset; drawn organs are "
+                    "known by their ids, so make them equal"
+                )
+
+
 def _split(dataset: Dataset, recipe: Recipe) -> tuple[list[Case], list[Case]]:
     """Return the cases to learn from and those that are held out and labelled."""
     training = recipe.training
@@ -130,15 +153,21 @@ def _hidden(
     return hidden
 
 
-def _read_blanked(
+def _read_taught(
     case: Case, recipe: Recipe, organs: LabelSet, hidden: frozenset[int]
 ) -> CachedScan:
-    """Read a scan; slices with an id that is hidden are as dark as can be."""
-    bare = replace(case, labels=None, labels_present=None, annotated_slices=None)
-    scan = read_case(bare, labels=None, recipe=recipe.input)
+    """Read a scan, with its labels where drawn organs are learnt.
+
+    Slices with an id that is hidden are as dark as can be, and nobody knows what is there.
+    """
+    seen = case
+    if recipe.training.fewshot.drawn_share == 0:
+        seen = replace(case, labels=None, labels_present=None, annotated_slices=None)
+    scan = read_case(seen, labels=recipe.labels if recipe.organs else None, recipe=recipe.input)
     if not hidden or case.labels is None:
         return scan
     truth, _ = read_truth(case.labels, case, image=read_volume(case.image), organs=organs)
-    kept = scan.slices.copy()
-    kept[np.isin(truth.array, sorted(hidden)).reshape(len(kept), -1).any(axis=1)] = 0
-    return replace(scan, slices=kept)
+    blank = np.isin(truth.array, sorted(hidden)).any(axis=(1, 2), keepdims=True)
+    slices = np.where(blank, np.int16(0), scan.slices)
+    labels = None if scan.labels is None else np.where(blank, np.uint8(IGNORE_ID), scan.labels)
+    return replace(scan, slices=slices, labels=labels)

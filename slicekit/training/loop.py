@@ -162,10 +162,21 @@ def fit(
 
 
 def _optimiser(network: nn.Module, training: TrainingRecipe) -> torch.optim.Optimizer:
-    weights, rate, decay = network.parameters(), training.learning_rate, training.weight_decay
+    """Make the optimiser; encoders whose learning rate differs are a group of their own."""
+    rate, decay = training.learning_rate, training.weight_decay
+    groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "share": 1.0}]
+    if training.encoder_rate_share < 1:
+        named = list(network.named_parameters())
+        groups = [
+            {"params": [p for name, p in named if "encoder." not in name], "share": 1.0},
+            {
+                "params": [p for name, p in named if "encoder." in name],
+                "share": training.encoder_rate_share,
+            },
+        ]
     if training.optimiser == "sgd":
-        return torch.optim.SGD(weights, lr=rate, momentum=_MOMENTUM, weight_decay=decay)
-    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+        return torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM, weight_decay=decay)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
 
 
 def _step(
@@ -176,7 +187,7 @@ def _step(
     torch.manual_seed(training.seed * 1_000_003 + step)
     rate = learning_rate(step, training)
     for group in state.optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
     with runtime.autocast():
         result = method(
             state.network, _put(batch, runtime), progress=step / training.steps,

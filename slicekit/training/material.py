@@ -56,8 +56,21 @@ class Material:
         return {**names, "phantoms": len(self.phantoms)}
 
 
-def gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path]) -> Material:
-    """Find, read and cache what a run learns from and is scored on."""
+def gather(
+    recipe: Recipe,
+    folders: Sequence[Path],
+    extra: Sequence[str | Path] = (),
+    *,
+    judged_otherwise: bool = False,
+) -> Material:
+    """Find, read and cache what a run learns from and is scored on.
+
+    Args:
+        recipe: Says which groups are for what.
+        folders: nnU-Net raw folders.
+        extra: More scans without labels.
+        judged_otherwise: Whether it is all right that nothing is held out.
+    """
     training = recipe.training
     if not folders or (len(folders) > 1 and recipe.organs):
         raise DatasetError(
@@ -82,12 +95,12 @@ def gather(recipe: Recipe, folders: Sequence[Path], extra: Sequence[str | Path])
             "training.method = 'side-by-side'; give some with --unlabelled, name a group of "
             "splits.json as training.unlabelled_group, or set training.batch_unlabelled=0"
         )
-    if not apart:
+    if not apart and not judged_otherwise:
         _warn(
             f"no scan is held out, so nothing tells how well the model does; name a group "
             f"{training.held_out_group or 'val'!r} in {folders[0] / 'splits.json'}"
         )
-    elif all(case.labels is None for case in apart):
+    elif apart and all(case.labels is None for case in apart):
         _warn(
             f"no held-out scan has labels ({', '.join(case.name for case in apart[:5])}), so "
             f"nothing tells how well the model does; put their label maps into "

@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from slicekit.checkpoint import save_weights
 from slicekit.inference.model import build_network
 from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
 from slicekit.training.choice import choose
-from slicekit.training.loop import STATE, fit
-from slicekit.training.material import gather
+from slicekit.training.loop import STATE, Evaluation, fit
+from slicekit.training.material import Material, gather
 from slicekit.training.provenance import provenance
 from slicekit.training.start import start_networks
 
@@ -55,34 +56,87 @@ def train(
         Interrupted: A signal came; the state was saved first.
     """
     folder = Path(out)
-    # seeded before the weights are drawn: the same recipe starts from the same network
+    folders = [Path(one) for one in ([data] if isinstance(data, str | Path) else data)]
+    network = prepare_network(recipe, folder)
+    material = gather(recipe, folders, unlabelled)
+    average, scores = train_on(
+        material, network, recipe, out=folder, runtime=runtime, progress=progress
+    )
+    return write_weights(average, material, recipe, scores, out=folder, runtime=runtime)
+
+
+def prepare_network(recipe: Recipe, out: Path) -> nn.Module:
+    """Build the networks of a run, from what they start from; the same recipe gives the same.
+
+    Raises:
+        CheckpointError: A file to start from is damaged or fits nothing.
+        RecipeError: There is no such network or model.
+    """
     torch.manual_seed(recipe.training.seed)
     network = build_network(recipe)
-    if not (folder / STATE).exists():  # a run that goes on has its weights there
+    if not (out / STATE).exists():  # a run that goes on has its weights there
         start_networks(network, recipe)
-    folders = [Path(one) for one in ([data] if isinstance(data, str | Path) else data)]
-    material = gather(recipe, folders, unlabelled)
+    return network
+
+
+def train_on(
+    material: Material,
+    network: nn.Module,
+    recipe: Recipe,
+    *,
+    out: Path,
+    runtime: Runtime,
+    evaluate: Evaluation | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[nn.Module, dict[str, float]]:
+    """Train a network on scans that were gathered; see ``train``.
+
+    Args:
+        material: The scans.
+        network: From ``prepare_network``.
+        recipe: Says how.
+        out: Folder of the run.
+        runtime: Device, precision and threads.
+        evaluate: Scores the network; as is usual for its role, on what is held out, for ``None``.
+        progress: Told ``(steps done, steps in all)`` after every step.
+
+    Returns:
+        The averaged network in eval mode, and its last scores.
+    """
     chosen = choose(recipe, material, runtime)
-    evaluate = partial(chosen.score, scans=material.held_out, recipe=recipe, runtime=runtime)
-    average, scores = fit(
+    if evaluate is None and material.held_out:
+        evaluate = partial(chosen.score, scans=material.held_out, recipe=recipe, runtime=runtime)
+    return fit(
         network,
         chosen.method,
         chosen.batches,
         recipe=recipe,
-        out=folder,
+        out=out,
         runtime=runtime,
-        evaluate=evaluate if material.held_out else None,
+        evaluate=evaluate,
         progress=progress,
         teacher_sha256=chosen.teacher_sha256,
         scans=provenance(material.groups()),
     )
+
+
+def write_weights(
+    average: nn.Module,
+    material: Material,
+    recipe: Recipe,
+    scores: dict[str, float],
+    *,
+    out: Path,
+    runtime: Runtime,
+) -> Path:
+    """Write the weights file of a finished run, with a card of what made it."""
     card = material.card() | {
         "steps": recipe.training.steps,
         "hardware": f"{platform.processor() or platform.machine()}, {runtime}",
         "torch": torch.__version__,
         "scores": scores,
     }
-    weights = folder / f"{recipe.name}.safetensors"
+    weights = out / f"{recipe.name}.safetensors"
     sha256 = save_weights(weights, average.state_dict(), recipe, card=card)
     log.info("wrote %s (sha256 of its tensors %s)", weights, sha256)
     return weights

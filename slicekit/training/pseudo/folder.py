@@ -47,7 +47,7 @@ def begin_folder(out: Path, plan: FolderPlan) -> None:
         for name in ("imagesTr", "labelsTr"):
             (out / name).mkdir(parents=True, exist_ok=True)
         (out / "dataset.json").unlink(missing_ok=True)
-        wanted = {_image_name(case) for case in _cases(plan)}
+        wanted = {image_name(case) for case in _cases(plan)}
         for stale in (out / "imagesTr").iterdir():
             if stale.name not in wanted:
                 stale.unlink()
@@ -56,10 +56,10 @@ def begin_folder(out: Path, plan: FolderPlan) -> None:
             if stale.name not in kept:
                 stale.unlink()
         for case in _cases(plan):
-            _link(case.image, out / "imagesTr" / _image_name(case))
+            link(case.image, out / "imagesTr" / image_name(case))
         for case in (*plan.labelled, *plan.held_out):
             if case.labels is not None:
-                _link(case.labels, out / "labelsTr" / _labels_name(case))
+                link(case.labels, out / "labelsTr" / _labels_name(case))
     except OSError as fault:
         raise WriteError(out, why_not_written(fault, out)) from fault
 
@@ -109,7 +109,7 @@ def _cases(plan: FolderPlan) -> Iterable[Case]:
     return (*plan.labelled, *plan.free, *plan.held_out)
 
 
-def _image_name(case: Case) -> str:
+def image_name(case: Case) -> str:
     """Name a scan so that it is read as the same case, with a file in labelsTr or without."""
     ending = ".nii.gz" if case.image.name.endswith(".nii.gz") else ".nii"
     stem = case.image.name.removesuffix(ending)
@@ -122,7 +122,7 @@ def _labels_name(case: Case) -> str:
     return case.labels.name if case.labels is not None else f"{case.name}.nii.gz"
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """Link to a file, or copy it where the file system knows no links."""
     real = source.resolve()
     if target.is_symlink() and target.resolve() == real:
