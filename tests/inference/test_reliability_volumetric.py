@@ -73,7 +73,7 @@ def segment_within(trial_models: Path, scan: Path, tmp_path: Path):
 def test_where_the_fine_grid_does_not_fit_the_coarse_one_does(
     segment_within, scan: Path, tmp_path: Path
 ) -> None:
-    done = segment_within(110, coarse_mm=5.0)
+    done = segment_within(180, coarse_mm=5.0)
     assert done.returncode == 0, done.stderr
     assert f"warning: {scan}: 1 mm voxels do not fit the memory; it is segmented with 5 mm" in (
         done.stderr
