@@ -166,6 +166,9 @@ class TrainingRecipe(Section):
     """Unlabelled slices in a step of the reference; 0 leaves the second stream out."""
     views: Literal["alike", "weak-strong"] = "alike"
     """Whether pupils see unlabelled slices as teachers do, or with more changes of intensity."""
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Largest rotation of a labelled slice of the reference, a third of it unlabelled; 180 where
+    scans lie as they like in their plane, as short-axis views of the heart do."""
     crop: tuple[Count, Count] = (224, 288)
     """Pixels ``(y, x)`` of a training slice, at the recipe's spacing."""
     patch: tuple[Count, Count, Count] = (128, 128, 128)

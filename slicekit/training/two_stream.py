@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +74,9 @@ class TwoStreamBatches:
     ) -> None:
         self.labelled, self.phantoms, self.unlabelled = labelled, phantoms, unlabelled
         self.recipe = recipe
+        turn = recipe.training.rotation_deg
+        self.strong = replace(STRONG, angle_deg=turn)
+        self.weak = replace(WEAK, angle_deg=turn * WEAK.angle_deg / STRONG.angle_deg)
 
     def __call__(self, step: int) -> TwoStream:
         """Draw the batch of one step; the same step gives the same batch."""
@@ -120,7 +123,7 @@ class TwoStreamBatches:
         )
         size = self.recipe.training.crop
         image, mask = crop_or_pad([image, mask], size, fills=[0.0, IGNORE_ID], rng=rng)
-        image, moved = Draw.draw(rng, WEAK if weakly else STRONG).apply(image, mask)
+        image, moved = Draw.draw(rng, self.weak if weakly else self.strong).apply(image, mask)
         known = scan.known_classes(len(self.recipe.labels) + 1)
         position = z / max(1, len(scan.slices) - 1)
         return _Drawn(image, mask if moved is None else moved, position, known)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from slicekit.data.augment import Draw
 from slicekit.data.slices import CachedScan
 from slicekit.labels import IGNORE_ID
 from slicekit.training import two_stream as module
@@ -123,3 +124,14 @@ def test_labels_of_unlabelled_scans_are_never_looked_at(scans, make):
     blind = TwoStreamBatches(scans[:2], phantoms=(), unlabelled=bare, recipe=batches.recipe)
     for step in range(4):
         assert equal(batches(step), blind(step))
+
+
+@pytest.mark.parametrize(("turn", "least", "most"), [(0.0, 0.0, 1e-6), (180.0, 60.0, 180.0)])
+def test_slices_are_turned_as_far_as_the_recipe_says(make_recipe, turn, least, most) -> None:
+    batches = TwoStreamBatches(
+        (), phantoms=(), unlabelled=(), recipe=make_recipe(rotation_deg=turn)
+    )
+    rng = np.random.default_rng(0)
+    angles = [abs(Draw.draw(rng, batches.strong).angle_deg) for _ in range(50)]
+    assert least <= max(angles) <= most
+    assert batches.weak.angle_deg == pytest.approx(turn / 3)
