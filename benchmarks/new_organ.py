@@ -22,7 +22,7 @@ from abdomen_val import Tally, mean, score_case
 from results_io import RESULTS, write_result
 
 from slicekit.data.cases import Case, Dataset, find_cases
-from slicekit.inference.model import load_model
+from slicekit.inference.model import load_model, recipe_of
 from slicekit.recipes import read_recipe
 from slicekit.runtime import Runtime, pick_runtime
 from slicekit.training.finetune import FinetuneOptions, finetune
@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="nnU-Net raw folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--from", dest="start", default=FROM)
     parser.add_argument("--threads", type=int, help="CPU threads of the training; all if not given")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -112,7 +112,7 @@ def main() -> None:
     runtime = pick_runtime(backend="torch", threads=args.threads)
     dataset = find_cases(args.data)
     first, others = part(dataset)
-    base_rate = 1.5e-3
+    base_rate = recipe_of(args.start).training.learning_rate
     rows: list[dict[str, Any]] = []
     for count in COUNTS:
         data = write_dataset(dataset, first[:count], args.out / f"scans-{count}")
@@ -129,7 +129,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     gains = {
-        f"{one['scans']} scans: fine-tuned minus from random weights": one["dsc"] - other["dsc"]
+        f"{one['scans']} scan(s): fine-tuned minus from random weights": one["dsc"] - other["dsc"]
         for one, other in zip(rows[::2], rows[1::2], strict=True)
     }
     write_result(

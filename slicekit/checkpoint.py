@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,27 +107,27 @@ def retrieve(path: str | Path) -> Stored:
         CheckpointError: It is missing, truncated, of another format or damaged.
     """
     file = Path(path)
-    _check_container(file)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            header = dict(opened.metadata() or {})
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as fault:
-        raise CheckpointError(f"{file}: is damaged or not a safetensors file ({fault})") from fault
-    if header.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{file}: its header says format {header.get('format')!r}, wanted {_FORMAT!r}; "
-            "it was not written by this version of slicekit"
-        )
+    tensors, header = _open(file, names=None)
     found = digest(tensors)
     if found != header.get("sha256"):
         raise CheckpointError(
             f"{file}: is damaged: its tensors have SHA-256 {found[:12]}..., the header says "
             f"{str(header.get('sha256'))[:12]}...; fetch the file again"
         )
-    if header.get("header_sha256", (texts := _digest_of_texts(header))) != texts:
-        raise CheckpointError(f"{file}: is damaged: its header was changed; fetch the file again")
+    _expect_header(file, header)
     return Stored(tensors, header, found)
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """Read only the texts of a file that ``store`` wrote; what its tensors hold is not checked.
+
+    Raises:
+        CheckpointError: It is missing, truncated, of another format, or its header was changed.
+    """
+    file = Path(path)
+    _, header = _open(file, names=())
+    _expect_header(file, header)
+    return header
 
 
 def save_weights(
@@ -222,6 +222,29 @@ def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
             ],
         ),
     ]
+
+
+def _open(file: Path, *, names: Iterable[str] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors, all for ``None``, and the header of a file of our format."""
+    _check_container(file)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = dict(opened.metadata() or {})
+            wanted = opened.keys() if names is None else names
+            tensors = {name: opened.get_tensor(name) for name in wanted}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as fault:
+        raise CheckpointError(f"{file}: is damaged or not a safetensors file ({fault})") from fault
+    if header.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{file}: its header says format {header.get('format')!r}, wanted {_FORMAT!r}; "
+            "it was not written by this version of slicekit"
+        )
+    return tensors, header
+
+
+def _expect_header(file: Path, header: Mapping[str, str]) -> None:
+    if header.get("header_sha256", (texts := _digest_of_texts(header))) != texts:
+        raise CheckpointError(f"{file}: is damaged: its header was changed; fetch the file again")
 
 
 def _check_container(file: Path) -> None:

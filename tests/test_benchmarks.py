@@ -321,3 +321,41 @@ def test_the_recipes_of_partial_labels_differ_in_the_loss_alone(scripts: Any) ->
         assert other["training"] == {k: v for k, v in first["training"].items() if k != "partial"}
     assert recipes[0].training.phantoms == 0
     assert recipes[0].weights is None
+
+
+@pytest.fixture
+def heart(tmp_path: Path) -> Any:
+    """Seven patients, two scans each, all labelled; files are empty."""
+    from slicekit.data.cases import find_cases
+
+    for folder, ending in (("imagesTr", "_0000"), ("labelsTr", "")):
+        (tmp_path / "heart" / folder).mkdir(parents=True)
+        for number in range(14):
+            name = f"patient{number // 2:03d}_frame{number % 2}{ending}.nii.gz"
+            (tmp_path / "heart" / folder / name).touch()
+    labels = {"labels": {"background": 0, "ventricle": 1}, "name": "heart"}
+    (tmp_path / "heart" / "dataset.json").write_text(json.dumps(labels))
+    return find_cases(tmp_path / "heart")
+
+
+def test_no_patient_is_learnt_from_and_scored_on(scripts: Any, heart: Any) -> None:
+    new = scripts("new_organ")
+    first, others = new["part"](heart)
+    assert [case.name for case in first] == [f"patient{n:03d}_frame0" for n in range(5)]
+    assert len(others) == 4
+    assert not {*map(new["patient_of"], first)} & {*map(new["patient_of"], others)}
+
+
+def test_a_dataset_of_some_cases_is_links(scripts: Any, heart: Any, tmp_path: Path) -> None:
+    from slicekit.data.cases import find_cases
+
+    new = scripts("new_organ")
+    first, _ = new["part"](heart)
+    for _ in range(2):  # again, as after an interruption
+        folder = new["write_dataset"](heart, first[:3], tmp_path / "some")
+        found = find_cases(folder)
+        assert [case.name for case in found.cases] == [case.name for case in first[:3]]
+        assert dict(found.labels.ids) == {"ventricle": 1}
+        for case, source in zip(found.cases, first, strict=False):
+            assert case.image.resolve() == source.image
+            assert case.labels is not None and case.labels.resolve() == source.labels

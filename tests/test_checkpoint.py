@@ -11,7 +11,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from slicekit.checkpoint import digest, fill, load_weights, retrieve, save_weights, store
+from slicekit.checkpoint import (
+    digest,
+    fill,
+    load_weights,
+    read_header,
+    retrieve,
+    save_weights,
+    store,
+)
 from slicekit.errors import CheckpointError, WriteError
 from slicekit.inference.model import build_network
 
@@ -151,3 +159,15 @@ def test_of_many_misfits_the_first_are_named():
     network = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(10)))
     with pytest.raises(CheckpointError, match=r"20 tensors missing: 0\.bias, .* and 15 more"):
         fill(network, {}, source="w")
+
+
+def test_the_header_alone_is_read_with_its_own_checks(tmp_path):
+    path = tmp_path / "a.safetensors"
+    store(path, {"x": torch.ones(3)}, {"run": "{}"})
+    assert read_header(path)["run"] == "{}"
+    changed = path.read_bytes().replace(b'"run":"{}"', b'"run":"[]"')
+    path.write_bytes(changed)
+    with pytest.raises(CheckpointError, match="its header was changed"):
+        read_header(path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_header(tmp_path / "none")

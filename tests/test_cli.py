@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from slicekit import terminal
+from slicekit.inference import model
 from slicekit.io import read_volume, write_volume
 from slicekit.report import case
 
@@ -51,7 +52,8 @@ def test_a_volumetric_model_goes_through_the_same_door(
     refused = door("infer.py", scans / "a.nii.gz", "-o", tmp_path / "y.nii.gz", *words)
     assert refused.code == 1
     assert "'trial_volumetric' is volumetric and names every voxel by itself" in refused.err
-    absent = door("infer.py", scans / "a.nii.gz", "-o", out, "--model", "ct_abdomen_volumetric")
+    words = ("-o", tmp_path / "z.nii.gz", "--model", "ct_abdomen_volumetric")
+    absent = door("infer.py", scans / "a.nii.gz", *words)
     assert absent.code == 1
     assert "train them first, with python train.py models/ct_abdomen_volumetric.toml" in absent.err
 
@@ -154,6 +156,24 @@ def test_a_batch_goes_on_after_a_broken_scan(
     assert again.code == 2
     assert again.err.count("exists already") == 2
     assert "3 of 3 scans failed" in again.err
+
+
+def test_outputs_in_the_way_are_told_before_a_model_is_loaded(
+    door: Callable[..., Any],
+    scans: Path,
+    using: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}_stats.json").touch()
+    monkeypatch.setattr(model, "load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    alone = door("infer.py", scans / "a.nii.gz", "-o", tmp_path / "a.nii.gz", *using)
+    assert (alone.code, "a_stats.json: exists already" in alone.err) == (1, True)
+    batch = door("infer.py", scans, "-o", tmp_path, *using)
+    assert batch.code == 2
+    assert batch.err.count("exists already") == 2
+    assert "2 of 2 scans failed" in batch.err
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ def test_train_hands_over_what_was_typed(
     assert (seen["data"], seen["out"], seen["steps"]) == ([Path("d")], Path("o"), 9)
     assert list(seen["unlabelled"]) == [Path("p"), Path("q")]
     assert seen["runtime"].threads == 1
+    named = door("train.py", "ct_abdomen_reference", "--data", "d", "-o", "o", "--device", "cpu")
+    assert named.code == 0, named.err
+    wrong = door("train.py", "models/ct_abdomen_referense.toml", "--data", "d", "-o", "o")
+    assert wrong.code == 1
+    assert "did you mean 'ct_abdomen_reference.toml'" in wrong.err
 
 
 def test_an_interrupted_training_exits_as_the_signal_says(

@@ -7,6 +7,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 
 from slicekit.data.cases import find_cases
 from slicekit.data.phantom import PHANTOM_LABELS
+from slicekit.inference import model
 from slicekit.io import write_labels, write_volume
+from slicekit.training.pseudo import labelling
 
 ORGANS = {"liver": 1, "spleen": 2, "aorta": 3}
 ODD = "<b>odd & 'so'"
@@ -80,7 +83,7 @@ def test_the_command_writes_a_dataset_a_table_and_a_page(
     assert "<b>odd" not in page
     assert "&lt;b&gt;odd &amp; &#39;so&#39;" in page
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 2 + 4 + 4  # the best were accepted, the others need not be
+    assert len(pictures) == 4  # every organ that was found, once
     assert all(base64.b64decode(one).startswith(b"\x89PNG") for one in pictures)
     assert not re.search(r'(src|href)="(?!data:)', page)
 
@@ -133,8 +136,9 @@ def test_groups_and_the_held_out_scans(
         (["--rules", "loss"], "needs another model (--judge)"),
         (["--rules", "stability"], "needs the folder of an earlier round (--earlier)"),
         (["--rules", "both-ways", "--no-propagation"], "a propagator that carries whole slices"),
-        (["--group", "none"], "has no group 'none'"),
-        (["--held-out-group", "odd"], "has no group 'odd'"),
+        (["--group", "none"], "splits.json, or it is empty, and so no group 'none'"),
+        (["--held-out-group", "odd"], "and so no group 'odd'"),
+        (["--rules", "agreement<=0.5"], "write agreement=0.5, or 'agreement>=0.5' in quotes"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_at_the_door(
@@ -145,6 +149,33 @@ def test_what_cannot_be_meant_is_refused_at_the_door(
     assert said in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_taken_is_told_before_a_model_is_loaded(
+    pseudo: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    monkeypatch.setattr(model, "load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    done = pseudo()
+    assert (done.code, "out: holds something else" in done.err) == (1, True)
+
+
+def test_an_organ_that_no_scan_holds_is_told_so(
+    pseudo: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blank(scan: Any, *rest: Any, **words: Any) -> Any:
+        said = usual(scan, *rest, **words)
+        return replace(said, labels=said.labels.with_array(0 * said.labels.array))
+
+    usual = labelling.predict_scan
+    monkeypatch.setattr(labelling, "predict_scan", blank)
+    done = pseudo("--rules", "voxels=1")
+    assert done.code == 0, done.err
+    assert "  liver: not found in any scan\n" in done.out
+    assert "0 of 0" not in done.out
+    assert "nothing was accepted in 2 scans" in done.err
+    assert "the model found no organ" in done.err
 
 
 def test_a_folder_that_is_taken_is_left_alone(

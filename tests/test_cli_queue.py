@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from slicekit.inference import model
 from slicekit.report import queue as module
 
 
@@ -83,3 +84,16 @@ def test_an_empty_folder_is_told(
     done = door("slicekit", "queue", tmp_path / "empty", "-o", tmp_path / "queue", *using)
     assert done.code == 1
     assert "holds neither a dataset.json nor a .nii or .nii.gz file" in done.err
+
+
+def test_outputs_in_the_way_are_told_before_a_model_is_loaded(
+    door: Callable[..., Any],
+    scans: Path,
+    using: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "queue.png").touch()
+    monkeypatch.setattr(model, "load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    done = door("slicekit", "queue", scans, "-o", tmp_path, *using)
+    assert (done.code, "queue.png: exists already" in done.err) == (1, True)

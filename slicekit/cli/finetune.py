@@ -15,6 +15,11 @@ _STARTS = {
     "propagator": "any_propagator",
     "fewshot": "abdomen_ct_fewshot",
 }
+_USES = {
+    "reference": "  python infer.py SCAN --model {}",
+    "propagator": "  slicekit propagate SCAN DRAWN -o LABELS --model {}",
+    "fewshot": "  slicekit fewshot SUPPORT SUPPORT_LABELS QUERY -o LABELS --model {}",
+}
 
 
 def finetune(
@@ -61,7 +66,7 @@ def finetune(
     from slicekit.data.drawn import find_drawn
 
     drawn = find_drawn(data, organ or ())
-    from slicekit.inference.model import recipe_of
+    from slicekit.inference.model import OWN_MODELS, recipe_of
     from slicekit.runtime import pick_runtime
     from slicekit.training.finetune import FinetuneOptions, finetune, usual_name
 
@@ -83,3 +88,5 @@ def finetune(
     print(f"{done.name}\n  {done.recipe}\n  {done.weights}")
     if done.scores:
         print(f"  held out: DSC {done.scores['dsc']:.3f}")
+    known = done.name if models.resolve() == Path(OWN_MODELS).resolve() else done.recipe
+    print(_USES[role].format(known))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="models/NAME.toml")],
+    recipe: Annotated[Path, typer.Argument(help="models/NAME.toml, or a model's name.")],
     data: Annotated[
         list[Path], typer.Option(help="nnU-Net raw folder; several for a propagator of anything.")
     ],
@@ -42,12 +42,13 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads; all if not given.")] = None,
 ) -> None:
     """Train what a recipe describes; run it again to go on after an interruption."""
+    from slicekit.inference.recipe_file import recipe_file
     from slicekit.recipes import read_recipe
     from slicekit.runtime import pick_runtime
     from slicekit.training.run import train as fit
 
     more = [] if rounds is None else [f"training.rounds.count={rounds}"]
-    chosen = read_recipe(recipe, changes=[*(changes or ()), *more])
+    chosen = read_recipe(recipe_file(recipe), changes=[*(changes or ()), *more])
     runtime = pick_runtime(device, precision=precision, threads=threads, backend="torch")  # type: ignore[arg-type]
     if chosen.training.rounds.count > 1:
         if len(data) > 1:
@@ -98,7 +99,7 @@ def pseudo(
     model: Annotated[str, typer.Option(help="Model name, recipe or weights.")],
     rules: Annotated[
         list[str] | None,
-        typer.Option(help="What an organ must pass: volume 'agreement>=0.8'; several may follow."),
+        typer.Option(help="What an organ must pass: volume agreement=0.8; several may follow."),
     ] = None,
     group: Annotated[
         str | None,
@@ -111,7 +112,7 @@ def pseudo(
         str | None, typer.Option(help="Scans that nothing is learnt from; '' for none.")
     ] = None,
     prior: Annotated[
-        Path | None, typer.Option(help="What organs are like; else learnt from the labelled scans.")
+        Path | None, typer.Option(help="What organs are like; else learnt from scans drawn whole.")
     ] = None,
     judge: Annotated[str | None, typer.Option(help="Another model, for the rule loss.")] = None,
     earlier: Annotated[
@@ -130,7 +131,8 @@ def pseudo(
 ) -> None:
     """Label scans without labels, choose what can be believed, write a dataset to train on."""
     from slicekit.data.cases import find_cases
-    from slicekit.training.pseudo import parse_rules, read_prior, usual_rules
+    from slicekit.training.pseudo import parse_rules, read_prior
+    from slicekit.training.pseudo.claim import expect_ours
     from slicekit.training.pseudo.groups import usual_groups
     from slicekit.training.pseudo.labelling import label_dataset
     from slicekit.training.pseudo.needs import Helpers
@@ -138,6 +140,7 @@ def pseudo(
     asked = parse_rules(rules or ())
     dataset = find_cases(data)
     known = read_prior(prior) if prior is not None else None
+    expect_ours(out, dataset.folder, earlier=earlier)  # before a network is loaded
     from slicekit.inference.model import load_model
     from slicekit.report.pseudo import shown_window, write_pseudo_report
     from slicekit.runtime import pick_runtime
@@ -153,7 +156,7 @@ def pseudo(
     with bar() as told:
         made = label_dataset(
             dataset, groups, loaded, out, progress=told,
-            rules=usual_rules(loaded.recipe.role) if rules is None else asked,
+            rules=None if rules is None else asked,
             helpers=Helpers(prior=known, other=other, earlier=earlier, per_organ=per_organ),
         )  # fmt: skip
     _tell_pseudo(made, write_pseudo_report(made, window=shown_window(loaded)))
@@ -161,12 +164,11 @@ def pseudo(
 
 
 def _tell_pseudo(made: PseudoDataset, files: Sequence[Path]) -> None:
+    from slicekit.training.pseudo.tally import tally
+
     print(made.folder)
-    for organ in made.organs.names:
-        judged = [organs[organ] for organs in made.judgements.values()]
-        taken = sum(one.accepted and not one.absent for one in judged)
-        found = sum(not one.absent for one in judged)
-        print(f"  {organ}: {taken} of {found} accepted")
+    for organ, count in tally(made.judgements, made.organs).items():
+        print(f"  {organ}: {count}")
     print(f"  beside it: {', '.join(path.name for path in files)}")
 
 
@@ -215,9 +217,10 @@ def queue(
         raise typer.BadParameter(f"--every-mm wants a number above 0, got {every_mm:g}")
     wanted = named_numbers("--weights", weights or ())
     from slicekit.inference.model import load_model
-    from slicekit.report.queue import QueueOptions, queue_dataset
+    from slicekit.report.queue import QueueOptions, expect_free, queue_dataset
     from slicekit.runtime import pick_runtime
 
+    expect_free(out, overwrite=overwrite)  # before a network is loaded
     options = QueueOptions(
         n, per, strategy, seed, group, every_mm, wanted, overwrite,  # type: ignore[arg-type]
     )  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from slicekit.inference.model import Model
     from slicekit.report.carrying import Carried
     from slicekit.report.case import CaseFiles, SegmentOptions
+    from slicekit.runtime import Runtime
 
+T = TypeVar("T")
 _MODEL = "ct_abdomen_reference"
 _CARRIER = "any_propagator"
 
@@ -58,10 +61,7 @@ def segment(
     from slicekit.report.batch import plan_outputs
 
     pairs = plan_outputs(scan, out)  # a misspelt path is told before torch is imported
-    from slicekit.inference.model import load_model
-    from slicekit.inference.pipeline import expect_known
     from slicekit.report.case import SegmentOptions
-    from slicekit.runtime import pick_runtime
 
     options = SegmentOptions(
         organs=tuple(organs) if organs else None,
@@ -73,39 +73,68 @@ def segment(
         volume_index=volume,
         spacing_mm=spacing,
     )
-    runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
-    loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
-    expect_known(loaded, organs=options.organs, selector=selector, uncertainty=uncertainty)
-    carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
-    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
-    failed = [
-        source
-        for source, target in pairs
-        if not _one(source, target, loaded, options, alone=len(pairs) == 1)
-    ]
-    if failed:
+    alone = len(pairs) == 1
+    ready = [pair for pair in pairs if _is_free(*pair, options, alone=alone)]
+    done: set[Path] = set()
+    if ready:  # loading a model takes a while
+        from slicekit.runtime import pick_runtime
+
+        runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
+        loaded = _load(model, runtime, options, propagator=propagation and (propagator or True))
+        done = {pair[0] for pair in ready if _one(*pair, loaded, options, alone=alone)}
+    if failed := [source for source, _ in pairs if source not in done]:
         errors.print(f"{len(failed)} of {len(pairs)} scans failed: {', '.join(map(str, failed))}")
         raise typer.Exit(2)
+
+
+def _load(name: str, runtime: Runtime, options: SegmentOptions, *, propagator: bool | str) -> Model:
+    """Load a model that can do what the user said, and say which it is."""
+    from slicekit.inference.model import load_model
+    from slicekit.inference.pipeline import expect_known
+
+    loaded = load_model(name, runtime, propagator=propagator)
+    expect_known(
+        loaded, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
+    )
+    carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
+    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
+    return loaded
+
+
+def _is_free(source: Path, target: Path, options: SegmentOptions, *, alone: bool) -> bool:
+    """Tell whether all outputs of a scan can be written; in a batch a fault is told."""
+    from slicekit.report.case import expect_free
+
+    return _attempt(source, lambda: expect_free(target, source, options), alone=alone) is not None
 
 
 def _one(source: Path, target: Path, model: Model, options: SegmentOptions, *, alone: bool) -> bool:
     """Segment one scan; in a batch a fault is told and the rest goes on."""
     from slicekit.report.case import segment_file
 
-    try:
+    def work() -> CaseFiles:
         with bar() as told:
-            files = segment_file(
+            return segment_file(
                 source, target, model, options=options, command=sys.argv, progress=told
             )
+
+    files = _attempt(source, work, alone=alone)
+    if files is not None:
+        _summarise(files)
+    return files is not None
+
+
+def _attempt(source: Path, work: Callable[[], T], *, alone: bool) -> T | None:
+    """Do something with one scan; in a batch a fault is told, and nothing comes of it."""
+    try:
+        return work()
     except Exception as fault:  # whatever it is, the other scans go on
         if alone:
             raise
         if not (isinstance(fault, SlicekitError) or lacks_memory(fault)):
             logging.exception("a fault of slicekit itself")
         tell(fault, about=source)
-        return False
-    _summarise(files)
-    return True
+        return None
 
 
 def _summarise(files: CaseFiles) -> None:

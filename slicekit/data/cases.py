@@ -8,18 +8,18 @@ annotated. A case without a file in ``labelsTr`` is an unlabelled one.
 
 from __future__ import annotations
 
-import json
 import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from slicekit.checks import suggest
 from slicekit.data.annotations import FILE_NAME, Annotation, parse_annotations
-from slicekit.errors import DatasetError, ReadError
+from slicekit.data.json_file import read_json
+from slicekit.errors import DatasetError
 from slicekit.io.pictures import SUFFIXES
 from slicekit.labels import LabelSet, ignored_id
 
@@ -71,11 +71,14 @@ class Dataset:
         """
         if group is None:
             return self.cases
-        if group not in self.splits:
+        path = self.folder / "splits.json"
+        if not self.splits:
             raise DatasetError(
-                f"{self.folder / 'splits.json'} has no group {group!r}; "
-                f"{suggest(group, self.splits)}"
+                f"there is no {path}, or it is empty, and so no group {group!r}; write one as "
+                f'{{"{group}": ["CASE", ...]}}, or name no group'
             )
+        if group not in self.splits:
+            raise DatasetError(f"{path} has no group {group!r}; {suggest(group, self.splits)}")
         wanted = set(self.splits[group])
         return tuple(case for case in self.cases if case.name in wanted)
 
@@ -105,15 +108,18 @@ def find_cases(folder: str | Path) -> Dataset:
         ReadError: A JSON file is damaged.
     """
     root = Path(folder)
-    description = _read_json(root / "dataset.json", what="a dataset folder needs a dataset.json")
+    if not root.is_dir():
+        what = "is no folder" if root.exists() else "does not exist"
+        raise DatasetError(f"{root} {what}; name a dataset folder, which holds a dataset.json")
+    description = read_json(root / "dataset.json", what="a dataset folder needs a dataset.json")
     if not isinstance(description.get("labels"), Mapping):
         raise DatasetError(f"{root / 'dataset.json'} has no 'labels': a table of organ name to id")
     labels = _by_name(_scans(root / "labelsTr"))
     images = _by_case(_scans(root / "imagesTr"), labels)
     if not images:
         raise DatasetError(
-            f"{root / 'imagesTr'} holds no .nii or .nii.gz file; put the scans there, "
-            "one file each, named CASE_0000.nii.gz or CASE.nii.gz"
+            f"{root / 'imagesTr'} holds no .nii or .nii.gz file and no folder of slices; put the "
+            "scans there, one file each, named CASE_0000.nii.gz or CASE.nii.gz"
         )
     stray = sorted(set(labels) - set(images))
     if stray:
@@ -208,28 +214,6 @@ def training_split(
     return groups
 
 
-def _read_json(path: Path, *, what: str) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text, object_pairs_hook=_expect_no_key_twice)
-    except FileNotFoundError as fault:
-        raise DatasetError(f"{path} is missing; {what}") from fault
-    except (OSError, ValueError, RecursionError) as fault:
-        raise ReadError(path, f"is not readable JSON ({fault}); mend it") from fault
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content
-
-
-def _expect_no_key_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse what json itself would pass over: only the last of two entries would count."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-        raise ValueError(f"it names {', '.join(map(repr, twice[:5]))} twice")
-    return table
-
-
 def _scans(folder: Path) -> list[tuple[str, Path]]:
     """List names without their endings, and files."""
     found = []
@@ -281,7 +265,7 @@ def _read_annotations(
     path = root / FILE_NAME
     if not path.exists():
         return {}
-    content = _read_json(path, what="")
+    content = read_json(path, what="")
     return parse_annotations(content, source=path, cases=images, labelled=labels, organs=organs)
 
 
@@ -290,7 +274,7 @@ def _read_splits(root: Path, images: Mapping[str, Path]) -> dict[str, tuple[str,
     if not path.exists():
         return {}
     splits: dict[str, tuple[str, ...]] = {}
-    for group, names in _read_json(path, what="").items():
+    for group, names in read_json(path, what="").items():
         if not isinstance(names, Sequence) or isinstance(names, str):
             raise DatasetError(f"{path}: {group!r} must be a list of case names")
         members = [unicodedata.normalize("NFC", str(name)) for name in names]

@@ -10,10 +10,13 @@ from pathlib import Path
 from slicekit.checks import suggest
 from slicekit.data.cases import Case, find_cases
 from slicekit.errors import DatasetError
+from slicekit.io.pictures import SUFFIXES
 from slicekit.labels import LabelSet
 
 _IMAGES, _MASKS = "images", ("masks", "labels")
 _HELD_OUT = "val"
+_NO_ORGANS = ("background", "ignore")
+"""Words of a dataset.json."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def find_drawn(folder: str | Path, wanted: Sequence[str] = ()) -> Drawn:
 
     Args:
         folder: An nnU-Net raw folder; or a folder that holds ``images`` and ``masks``, each a
-            folder of slices; or a folder of such folders, one a scan.
+            folder of slices; or a folder of such folders, one a scan. There may be fewer masks
+            than slices, each named as its slice.
         wanted: Organ names of a dataset, all of them where there are none. Masks have no names:
             ``NAME=VALUE`` says which gray value stands for what.
 
@@ -44,6 +48,8 @@ def find_drawn(folder: str | Path, wanted: Sequence[str] = ()) -> Drawn:
         ReadError: A file of the dataset is damaged.
     """
     root = Path(folder)
+    if not root.is_dir():
+        raise DatasetError(f"{root} is no folder; name the one that holds what was drawn")
     if (root / "dataset.json").is_file():
         return _of_dataset(root, wanted)
     return _of_folders(root, wanted)
@@ -76,15 +82,24 @@ def _of_folders(root: Path, wanted: Sequence[str]) -> Drawn:
 
 def _slice_folders(root: Path) -> dict[str, tuple[Path, Path | None]]:
     """Return name to the folders of slices and of masks."""
-    inside = sorted(root.iterdir()) if root.is_dir() else []
+    inside = [entry for entry in sorted(root.iterdir()) if not entry.name.startswith(".")]
     found = {}
     for folder in (root, *(entry for entry in inside if entry.is_dir())):
         if (folder / _IMAGES).is_dir():
-            masks = [folder / name for name in _MASKS if (folder / name).is_dir()]
+            masks = [folder / name for name in _MASKS if pictures(folder / name)]
             # the folder's own name, of "." too, but a link keeps its own
             name = os.path.basename(os.path.abspath(folder))  # noqa: PTH100, PTH119
             found[name] = (folder / _IMAGES, masks[0] if masks else None)
     return found
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder; none where there is no such folder."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        file for file in inside
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    ]  # fmt: skip
 
 
 def _values(wanted: Sequence[str], root: Path) -> Mapping[str, int]:
@@ -96,6 +111,10 @@ def _values(wanted: Sequence[str], root: Path) -> Mapping[str, int]:
                 f"{root} holds masks, whose values have no names: wanted NAME=VALUE, such as "
                 f"lesion=255, got {text!r}"
             )
+        if name in values:
+            raise DatasetError(f"{name} has two values, {values[name]} and {value}; give one")
+        if name in _NO_ORGANS or name.isdecimal():
+            raise DatasetError(f"an organ cannot be called {name!r}; give it another name")
         values[name] = int(value)
     if not values:
         raise DatasetError(

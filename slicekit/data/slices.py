@@ -211,7 +211,7 @@ def cache_scans(
             f"{len(faults)} scans cannot be used:\n" + "\n".join(f"- {fault}" for fault in faults)
         )
     count = sum(len(scan.slices) for scan in scans)
-    log.info("%d slices of %d scans cached, %.2f GiB in memory", count, len(scans), used / 2**30)
+    log.info("%d slices cached, %.2f GiB in memory", count, used / 2**30)
     return tuple(scans)
 
 

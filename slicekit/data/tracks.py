@@ -45,6 +45,8 @@ class Track:
     """``(y, x)``: the organ in the slice before the first of the n, perhaps wrong or unknown."""
     truth: NDArray[np.uint8]
     """``(n, y, x)``: 1 the organ, 0 not, ``IGNORE_ID`` where nobody knows."""
+    organ: int
+    """Its id in the scan's labels."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class Tracks:
             np.stack(guides).astype(np.float32),
             near,
             shapes[3:],
+            place.organ,
         )
 
 

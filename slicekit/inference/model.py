@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import slicekit
 from slicekit.checkpoint import Weights, fill, load_weights
 from slicekit.checks import suggest
 from slicekit.errors import CheckpointError, RecipeError
-from slicekit.inference.cache import Cache
+from slicekit.inference.backend import propagator_by_backend, run_by_backend
+from slicekit.inference.roles import expect_role
 from slicekit.inference.sight import Propagator
 from slicekit.networks import STCN, Committee, build, expect_patch
 from slicekit.recipes import Recipe, differences, expect_same_view, read_recipe
@@ -109,7 +110,7 @@ def load_model(
         raise CheckpointError(f"{name}: a reference is a committee of networks")
     other = recipe.inference.propagator if propagator is True else propagator or None
     if other is None:
-        return _run_by_backend(Model(recipe, reference, None, None, digests, runtime), cache)
+        return run_by_backend(Model(recipe, reference, None, None, digests, runtime), cache)
     found = _find_propagator(str(other), name) if propagator is True else other
     carrier, its_recipe, digest = load_network(found, runtime, "propagator")
     if not isinstance(carrier, STCN):
@@ -117,7 +118,7 @@ def load_model(
     expect_same_view(recipe, its_recipe, source=found)
     digests[its_recipe.name] = digest
     model = Model(recipe, reference, carrier, its_recipe, digests, runtime)
-    return _run_by_backend(model, cache)
+    return run_by_backend(model, cache)
 
 
 def load_propagator(
@@ -142,7 +143,7 @@ def load_propagator(
     network, recipe, digest = load_network(name, runtime, "propagator")
     if not isinstance(network, STCN):
         raise CheckpointError(f"{name}: a propagator is an STCN")
-    return Carrier(_propagator_by_backend(network, runtime, digest, cache), recipe, digest, runtime)
+    return Carrier(propagator_by_backend(network, runtime, digest, cache), recipe, digest, runtime)
 
 
 def build_network(recipe: Recipe) -> nn.Module:
@@ -250,51 +251,28 @@ def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Mo
             f"{', '.join(model_files())}"
         )
     if recipe is not None:
-        _expect_role(recipe, roles)
+        expect_role(recipe, *roles)
+    expect_weights(path, name)
+    weights = load_weights(path)
+    recipe = _agree(recipe, weights)
+    expect_role(recipe, *roles)
+    network = build_network(recipe)
+    fill(network, weights.state, source=str(path))
+    return runtime.place(network).eval(), recipe, weights.sha256
+
+
+def expect_weights(path: Path, name: str | Path) -> None:
+    """Refuse a model whose weights file, from ``find_weights``, is not there.
+
+    Raises:
+        CheckpointError: It is not; the message says how to come by it.
+    """
     if not path.is_file():
         raise CheckpointError(
             f"{path}: the weights of {str(name)!r} are not there; train them first, with "
             f"python train.py models/{Path(name).stem}.toml --data DIR --out DIR, and name the "
             "file that comes out"
         )
-    weights = load_weights(path)
-    recipe = _agree(recipe, weights)
-    _expect_role(recipe, roles)
-    network = build_network(recipe)
-    fill(network, weights.state, source=str(path))
-    return runtime.place(network).eval(), recipe, weights.sha256
-
-
-def _expect_role(recipe: Recipe, roles: Sequence[str]) -> None:
-    if recipe.role not in roles:
-        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a {' or a '.join(roles)}")
-
-
-def _run_by_backend(model: Model, folder: Path | None) -> Model:
-    """Hand the networks to the runtime's backend."""
-    if model.runtime.backend == "torch":
-        return model
-    from slicekit.inference import openvino_networks as openvino  # not needed elsewhere, and slow
-
-    reference, propagator = model.reference, model.propagator
-    if isinstance(reference, Committee):
-        digest = model.sha256[model.recipe.name]
-        compiler = openvino.Compiler(model.runtime, Cache(folder), digest)
-        reference = openvino.OpenVinoCommittee(reference, compiler)
-    if isinstance(propagator, STCN) and model.propagator_recipe:
-        digest = model.sha256[model.propagator_recipe.name]
-        propagator = _propagator_by_backend(propagator, model.runtime, digest, folder)
-    return replace(model, reference=reference, propagator=propagator)
-
-
-def _propagator_by_backend(
-    network: STCN, runtime: Runtime, digest: str, folder: Path | None
-) -> Propagator:
-    if runtime.backend == "torch":
-        return network
-    from slicekit.inference import openvino_networks as openvino
-
-    return openvino.OpenVinoSTCN(network, openvino.Compiler(runtime, Cache(folder), digest))
 
 
 def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:

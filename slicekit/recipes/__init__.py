@@ -10,6 +10,7 @@ from __future__ import annotations
 from slicekit.recipes.differences import differences, expect_same_view
 from slicekit.recipes.reading import change_recipe, parse_recipe, read_recipe, recipe_from_json
 from slicekit.recipes.tables import (
+    NAME,
     InferenceRecipe,
     InputRecipe,
     NetworkRecipe,
@@ -29,6 +30,7 @@ from slicekit.recipes.training_tables import (
 from slicekit.recipes.writing import recipe_to_toml
 
 __all__ = [
+    "NAME",
     "ClipRecipe",
     "CpsRecipe",
     "FewShotRecipe",

@@ -50,7 +50,9 @@ def read_recipe(path: str | Path, *, changes: Sequence[str] = ()) -> Recipe:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as fault:
-        raise RecipeError(f"{file}: cannot be read ({fault.strerror})") from fault
+        beside = [path.name for path in file.parent.glob("*.toml")]
+        hint = f"; {suggest(file.name, beside)}" if beside and not file.exists() else ""
+        raise RecipeError(f"{file}: cannot be read ({fault.strerror}){hint}") from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise RecipeError(f"{file}: is not TOML ({fault})") from fault
     for change in changes:

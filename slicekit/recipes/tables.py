@@ -13,6 +13,8 @@ from slicekit.recipes.section import Count, Positive, Section, Share
 from slicekit.recipes.training_tables import TrainingRecipe
 from slicekit.windows import PRESETS, Window
 
+NAME = r"^\w[\w.+-]*$"
+"""What a model may be called: it is the name of its files, too."""
 ROLES = {"alpnet": "fewshot", "dynunet": "volumetric", "stcn": "propagator"}
 """Kinds of network that are of one role only."""
 
@@ -132,7 +134,7 @@ class WeightsRecipe(Section):
 class Recipe(Section):
     """What a model is."""
 
-    name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
     """Also the name of the weights file, so it holds letters, digits and ``_ . + -`` only."""
     role: Literal["reference", "propagator", "volumetric", "fewshot"]
     about: str = ""

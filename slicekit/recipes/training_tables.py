@@ -46,7 +46,7 @@ class RoundsRecipe(Section):
     """1 is a single training, without pseudo labels on disk."""
     rules: tuple[str, ...] | None = None
     """What an organ of a scan must pass to be learnt from, as ``slicekit pseudo --rules`` takes
-    them; the usual ones when absent (``training.pseudo.usual_rules``)."""
+    them; the usual ones (``training.pseudo.usual_rules``) that can be asked when absent."""
     per_organ: Count | None = None
     """How many scans an organ is learnt from, the best ones; all that pass when absent."""
     steps_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -30,11 +30,15 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
             folder takes the labels of one file as ``NAME_labels.nii.gz``.
 
     Raises:
-        ReadError: The path does not exist or may not be entered.
+        ReadError: The path does not exist, may not be entered, or is a whole dataset.
         WriteError: Two scans would write one file, or ``out`` names a file for several scans.
     """
     try:
         inside = scans_in(scan)
+        if not inside and (scan / "imagesTr").is_dir():
+            raise ReadError(
+                scan, f"is a dataset, not a scan; name its folder of scans: {scan / 'imagesTr'}"
+            )
         into_folder = out is not None and out.is_dir() and not scan.is_dir()
     except FileError:
         raise

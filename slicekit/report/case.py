@@ -95,7 +95,7 @@ def segment_file(
     expect_known(
         model, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
     )
-    beside = _expect_free(labels, scan, options)
+    beside = expect_free(labels, scan, options)
     watch = Stopwatch()
     with watch("read"):
         volume = read_scan(scan, options)
@@ -130,16 +130,12 @@ def segment_file(
     return files
 
 
-def read_scan(scan: Path, options: SegmentOptions) -> Volume:
-    """Read a scan as the user described it."""
-    volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
-    if options.gray_range is not None:
-        volume = from_gray(volume, *options.gray_range, name=str(scan))
-    return volume
+def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
+    """Return the files beside the labels, once it is sure that all of them can be written.
 
-
-def _expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
-    """Return the files beside the labels, once it is sure that all of them can be written."""
+    Raises:
+        WriteError: An output is in the way, is the input, or cannot be written.
+    """
     if options.uncertainty and not is_nifti_name(labels):
         raise WriteError(
             labels,
@@ -156,6 +152,14 @@ def _expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
         if path.is_dir():
             raise WriteError(path, "is a folder, but a file of that name is to be written")
     return beside
+
+
+def read_scan(scan: Path, options: SegmentOptions) -> Volume:
+    """Read a scan as the user described it."""
+    volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
+    if options.gray_range is not None:
+        volume = from_gray(volume, *options.gray_range, name=str(scan))
+    return volume
 
 
 def _draw(path: Path, done: Segmentation, model: Model) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from slicekit.io import read_labels, read_volume
 from slicekit.io.atomic import write_text
 from slicekit.metrics import mean_of
 from slicekit.report.organ_picture import organ_picture
-from slicekit.training.pseudo import Judgement, rank
+from slicekit.training.pseudo import Judgement, Ranked, rank
 from slicekit.training.pseudo.labelling import PseudoDataset
 from slicekit.windows import Window
 
@@ -30,6 +31,8 @@ _GALLERIES = {
     "worst": ("The worst", "With the lowest scores."),
 }
 _SHOWN = 9
+
+log = logging.getLogger(__name__)
 
 
 def write_pseudo_report(made: PseudoDataset, *, window: Window) -> tuple[Path, Path]:
@@ -49,7 +52,9 @@ def write_pseudo_report(made: PseudoDataset, *, window: Window) -> tuple[Path, P
         WriteError: One of them cannot be written.
     """
     table = write_text(made.folder / "pseudo.csv", _table(made))
-    return table, write_text(made.folder / "report.html", _page(made, window))
+    page = write_text(made.folder / "report.html", _page(made, window))
+    log.info("reported in %s and %s", table, page)
+    return table, page
 
 
 def shown_window(model: Model) -> Window:
@@ -64,14 +69,14 @@ def _table(made: PseudoDataset) -> str:
     lines = csv.writer(text, lineterminator="\n")
     scores = [f"score_{rule}" for rule in asked]
     lines.writerow(
-        ["case", "organ", "accepted", "absent", "score", *_MEASURED, "touches_border", *scores,
+        ["case", "organ", "found", "accepted", "score", *_MEASURED, "touches_border", *scores,
          "reason"]
     )  # fmt: skip
     for case, organ, one in _all(made):
         facts = made.facts[case][organ]
         said = {verdict.rule: verdict.score for verdict in one.verdicts}
         lines.writerow(
-            [case, organ, int(one.accepted), int(one.absent), _number(one.score)]
+            [case, organ, int(not one.absent), int(one.accepted), _number(one.score)]
             + [_number(getattr(facts, name)) for name in _MEASURED]
             + [" ".join(sorted(facts.touches_border))]
             + [_number(said.get(rule)) for rule in asked]
@@ -139,8 +144,7 @@ def _cell(one: Judgement) -> dict[str, str]:
 
 
 def _galleries(made: PseudoDataset, window: Window) -> list[dict[str, Any]]:
-    ranking = rank(made.judgements, count=_SHOWN)._asdict()
-    ranking["best"] = [one for one in ranking["best"] if one.judgement.accepted]
+    ranking = _pick(made)
     wanted: dict[str, set[str]] = {}
     for entries in ranking.values():
         for entry in entries:
@@ -166,7 +170,25 @@ def _galleries(made: PseudoDataset, window: Window) -> list[dict[str, Any]]:
             ],
         }
         for key, (title, about) in _GALLERIES.items()
+        if ranking[key]
     ]
+
+
+def _pick(made: PseudoDataset) -> dict[str, list[Ranked]]:
+    """Choose what is shown, nothing twice: of few organs every list gets its share."""
+    found = sum(not one.absent for _, _, one in _all(made))
+    orders = rank(made.judgements, count=found)
+    best = [one for one in orders.best if one.judgement.accepted][: min(_SHOWN, -(-found // 3))]
+    share = min(_SHOWN, -(-(found - len(best)) // 2))
+    taken = {_key(one) for one in best}
+    borderline = [one for one in orders.borderline if _key(one) not in taken][:share]
+    taken |= {_key(one) for one in borderline}
+    worst = [one for one in orders.worst if _key(one) not in taken][:share]
+    return {"best": best, "borderline": borderline, "worst": worst}
+
+
+def _key(one: Ranked) -> tuple[str, str]:
+    return one.case, one.judgement.organ
 
 
 def _pictures(

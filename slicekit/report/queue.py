@@ -19,6 +19,7 @@ from slicekit.errors import DatasetError, DataWarning, RecipeError, WriteError
 from slicekit.inference.acquisition import AcquisitionSettings, Choice, choose, expect_strategy
 from slicekit.inference.model import Model
 from slicekit.inference.resample import decide_on
+from slicekit.inference.roles import expect_role
 from slicekit.inference.segmentation import Progress
 from slicekit.io import expect_writable
 from slicekit.io.atomic import why_not_written, write_atomically
@@ -126,14 +127,15 @@ def queue_dataset(
     """
     settings = _expect_possible(model, options)
     pool = find_pool(data, group=options.group, held_out=model.recipe.training.held_out_group)
-    table, picture = _expect_free(out, pool, overwrite=options.overwrite)
+    images = {case.name: case for case in pool}
+    table, picture = expect_free(
+        out, overwrite=options.overwrite, inputs=[case.image for case in pool]
+    )
     tell = progress or (lambda stage, done, total: None)
     found = survey(
-        pool,
-        model,
-        every_mm=options.every_mm or model.recipe.inference.sample_every_mm,
+        pool, model, every_mm=options.every_mm or model.recipe.inference.sample_every_mm,
         told=lambda done, total: tell("scans", done, total),
-    )
+    )  # fmt: skip
     choices = choose(
         found.doubts,
         options.n,
@@ -148,13 +150,12 @@ def queue_dataset(
             f"{data}: nothing is left to propose in {len(pool)} scans; all of it is annotated, "
             f"next to what is, or free of any {options.strategy}"
         )
-    images = {case.name: case for case in pool}
     proposals = tuple(
         _proposal(rank, choice, found, images[choice.case].image, settings.weights)
         for rank, choice in enumerate(choices, start=1)
     )
-    sheet = _draw(choices, found, images, model, options.strategy, tell)
-    _write(table, _as_csv(proposals), picture, png_bytes(sheet))
+    sheet = png_bytes(_draw(choices, found, images, model, options.strategy, tell))
+    _write(table, _as_csv(proposals), picture, sheet)
     return Queue(proposals, table, picture, len(found.doubts), found.failures)
 
 
@@ -162,8 +163,7 @@ def _expect_possible(model: Model, options: QueueOptions) -> AcquisitionSettings
     """Refuse what cannot be meant before a scan is read."""
     recipe = model.recipe
     expect_strategy(options.strategy, per=options.per)
-    if recipe.role != "reference":
-        raise RecipeError(f"{recipe.name!r} is a {recipe.role}, wanted a reference")
+    expect_role(recipe, "reference")
     if options.strategy == "disagreement" and len(recipe.networks) < 2:
         raise RecipeError(
             f"{recipe.name!r} is one network, which cannot disagree; choose 'entropy', or a "
@@ -174,11 +174,15 @@ def _expect_possible(model: Model, options: QueueOptions) -> AcquisitionSettings
     return AcquisitionSettings(weights=options.weights)
 
 
-def _expect_free(out: Path, pool: Sequence[Case], *, overwrite: bool) -> tuple[Path, Path]:
-    """Return table and picture, once it is sure that both can be written."""
+def expect_free(out: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> tuple[Path, Path]:
+    """Return table and picture, once it is sure that both can be written.
+
+    Raises:
+        WriteError: One of them is in the way, is an input, or cannot be written.
+    """
     files = out / "queue.csv", out / "queue.png"
     for path in files:
-        expect_writable(path, overwrite=overwrite, inputs=[case.image for case in pool])
+        expect_writable(path, overwrite=overwrite, inputs=inputs)
         if path.is_dir():
             raise WriteError(path, "is a folder, but a file of that name is to be written")
     return files

@@ -17,6 +17,24 @@ PSEUDO = "pseudo"
 _COLLAPSED = 0.1
 
 
+def in_words(shares: Mapping[str, float]) -> str:
+    """Say shares, as ``Census.close`` gives them, so that a person can compare the organs.
+
+    Example:
+        >>> in_words({"labelled liver": 0.0312, "pseudo liver": 0.02, "labelled aorta": 0.0})
+        'share of the pixels (labelled, pseudo): liver 3.12 %, 2 %; aorta 0 %'
+    """
+    by_organ: dict[str, list[float]] = {}
+    for name, share in shares.items():
+        by_organ.setdefault(name.partition(" ")[2], []).append(share)
+    sources = ", ".join(dict.fromkeys(name.partition(" ")[0] for name in shares))
+    told = "; ".join(
+        f"{organ} {', '.join(f'{100 * share:.3g} %' for share in each)}"
+        for organ, each in by_organ.items()
+    )
+    return f"share of the pixels ({sources}): {told}"
+
+
 class Census:
     """Counts the pixels of every class between two evaluations."""
 

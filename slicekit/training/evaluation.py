@@ -73,11 +73,11 @@ def score_reference(
     runtime: Runtime,
     every: int = 3,
 ) -> dict[str, float]:
-    """Score the mean of a reference's networks on every ``every``-th slice of labelled scans."""
+    """Score the mean of a reference's networks on every ``every``-th annotated slice."""
     overlaps = []
     for scan in scans:
         overlap = Overlap()
-        chosen = np.arange(0, len(scan.slices), every)
+        chosen = scan.annotated[::every]
         for start in range(0, len(chosen), _BATCH):
             where = chosen[start : start + _BATCH]
             position = torch.tensor(where / max(1, len(scan.slices) - 1), dtype=torch.float32)

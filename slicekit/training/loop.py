@@ -27,6 +27,7 @@ from slicekit.io.atomic import why_not_written, write_atomically
 from slicekit.recipes import Recipe, TrainingRecipe
 from slicekit.runtime import Runtime
 from slicekit.training.average import follow
+from slicekit.training.census import in_words
 from slicekit.training.interrupt import Interrupted, StopSignals
 from slicekit.training.provenance import Provenance
 from slicekit.training.state import RunState, read_state, write_state
@@ -151,7 +152,7 @@ def fit(
                         scores = evaluate(average)
                     journal.write(done, scores, title="evaluation")
                 if shares := state.census.close(recipe.labels):
-                    journal.write(done, shares, title="classes")
+                    journal.write(done, shares, title="classes", words=in_words(shares))
             if last or stop.caught or done % training.checkpoint_every == 0:
                 write_state(
                     out / STATE, state, step=done, scores=scores, recipe=recipe, runtime=runtime
@@ -258,8 +259,9 @@ class Journal:
         title: str = "step",
         left_s: float | None = None,
         pace_s: float | None = None,
+        words: str | None = None,
     ) -> None:
-        """Append one line."""
+        """Append one line; the logger is told the figures, or ``words`` instead."""
         timing = {} if left_s is None else {"left_s": round(left_s), "s_per_step": pace_s}
         finite = {k: (v if math.isfinite(v) else None) for k, v in figures.items()}
         try:
@@ -267,6 +269,6 @@ class Journal:
                 lines.write(json.dumps({"step": step, "kind": title, **finite, **timing}) + "\n")
         except OSError as fault:
             raise WriteError(self.path, why_not_written(fault, self.path)) from fault
-        shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        shown = words or " ".join(f"{name} {value:.4g}" for name, value in figures.items())
         left = "" if left_s is None else f", {left_s / 60:.0f} min left ({pace_s:.2f} s a step)"
         log.info("%s %d: %s%s", title, step, shown, left)

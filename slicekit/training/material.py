@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from slicekit.errors import DatasetError, DataWarning, RecipeError
 from slicekit.labels import LabelSet
 from slicekit.recipes import Recipe
 from slicekit.training.images import gather_images
+
+log = logging.getLogger(__name__)
 
 _PHANTOM_SEED = 20_000
 
@@ -48,6 +51,14 @@ class Material:
         """Bytes of what does not lie on disk."""
         scans = chain.from_iterable(self.groups().values())
         return sum(bytes_in_memory(scan.slices, scan.labels) for scan in scans)
+
+    def __str__(self) -> str:
+        """Count what there is by what it is for."""
+        return ", ".join(
+            f"{group}: {len(scans)} ({sum(len(scan.slices) for scan in scans)} slices)"
+            for group, scans in self.groups().items()
+            if scans
+        )
 
     def card(self) -> dict[str, Any]:
         """Name them for the model card."""
@@ -79,33 +90,15 @@ def gather(
         )
     if recipe.role == "fewshot":
         images = gather_images(recipe, folders, extra)
-        return Material((), images.held_out, images.free, ())
+        return _logged(Material((), images.held_out, images.free, ()))
     teach, free, apart = _cases(recipe, folders)
     free = _without_labels(free, extra, apart)
     if not _looks_at_unlabelled(recipe):
         free = ()
-    elif not free and training.method == "teacher-student":
-        raise DatasetError(
-            f"{recipe.name}: a teacher labels scans without labels, and there is none; give some "
-            "with --unlabelled, or name a group of splits.json as training.unlabelled_group"
-        )
     elif not free:
-        _warn(
-            "no scan is used without its labels, so nothing is learnt but the labels, as with "
-            "training.method = 'side-by-side'; give some with --unlabelled, name a group of "
-            "splits.json as training.unlabelled_group, or set training.batch_unlabelled=0"
-        )
-    if not apart and not judged_otherwise:
-        _warn(
-            f"no scan is held out, so nothing tells how well the model does; name a group "
-            f"{training.held_out_group or 'val'!r} in {folders[0] / 'splits.json'}"
-        )
-    elif apart and all(case.labels is None for case in apart):
-        _warn(
-            f"no held-out scan has labels ({', '.join(case.name for case in apart[:5])}), so "
-            f"nothing tells how well the model does; put their label maps into "
-            f"{folders[0] / 'labelsTr'}"
-        )
+        _tell_nothing_free(recipe)
+    if not judged_otherwise or apart:
+        _tell_unjudged(apart, recipe, folders[0])
     read = partial(read_case, labels=recipe.labels if recipe.organs else None, recipe=recipe.input)
     cached = iter(
         cache_scans(
@@ -122,7 +115,12 @@ def gather(
     if recipe.role != "propagator":
         tell_doubles(labelled, loose, held)
         tell_gaps((*labelled, *phantoms), recipe.labels)
-    return Material(labelled, held, loose, phantoms)
+    return _logged(Material(labelled, held, loose, phantoms))
+
+
+def _logged(material: Material) -> Material:
+    log.info("%s", material)
+    return material
 
 
 def _looks_at_unlabelled(recipe: Recipe) -> bool:
@@ -152,8 +150,37 @@ def _cases(recipe: Recipe, folders: Sequence[Path]) -> tuple[tuple[Case, ...], .
     return tuple(map(tuple, parts))
 
 
+def _tell_nothing_free(recipe: Recipe) -> None:
+    """Say that there are no scans without labels; refuse it where they are all there is to do."""
+    if recipe.training.method == "teacher-student":
+        raise DatasetError(
+            f"{recipe.name}: a teacher labels scans without labels, and there is none; give some "
+            "with --unlabelled, or name a group of splits.json as training.unlabelled_group"
+        )
+    _warn(
+        "no scan is used without its labels, so nothing is learnt but the labels, as with "
+        "training.method = 'side-by-side'; give some with --unlabelled, name a group of "
+        "splits.json as training.unlabelled_group, or set training.batch_unlabelled=0"
+    )
+
+
+def _tell_unjudged(apart: Sequence[Case], recipe: Recipe, folder: Path) -> None:
+    """Warn where nothing tells how well a model does."""
+    if not apart:
+        _warn(
+            f"no scan is held out, so nothing tells how well the model does; name a group "
+            f"{recipe.training.held_out_group or 'val'!r} in {folder / 'splits.json'}"
+        )
+    elif all(case.labels is None for case in apart):
+        _warn(
+            f"no held-out scan has labels ({', '.join(case.name for case in apart[:5])}), so "
+            f"nothing tells how well the model does; put their label maps into "
+            f"{folder / 'labelsTr'}"
+        )
+
+
 def _warn(message: str) -> None:
-    warnings.warn(message, DataWarning, stacklevel=3)
+    warnings.warn(message, DataWarning, stacklevel=4)
 
 
 def _without_labels(

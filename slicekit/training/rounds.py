@@ -21,8 +21,8 @@ from slicekit.runtime import Runtime
 from slicekit.training.pseudo.folder import HELD_OUT, TRAIN, UNLABELLED
 from slicekit.training.pseudo.groups import choose_groups
 from slicekit.training.pseudo.labelling import PseudoDataset, label_dataset
-from slicekit.training.pseudo.needs import Helpers, expect_possible
-from slicekit.training.pseudo.rules import Rule, kind_of, parse_rules, usual_rules
+from slicekit.training.pseudo.needs import Helpers, choose_rules
+from slicekit.training.pseudo.rules import Rule, kind_of, parse_rules
 from slicekit.training.run import train
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ def train_in_rounds(
     """Train, label, choose and fine-tune, as often as ``training.rounds.count`` says.
 
     Every round labels the same scans anew; true labels stay as they are. A run that was
-    interrupted goes on where it stood, in the round in which it stood.
+    interrupted goes on where it stood; a round whose weights are there is done, without a state
+    too.
 
     Args:
         recipe: A reference or a volumetric model; ``training.rounds`` says how.
@@ -67,17 +68,15 @@ def train_in_rounds(
     plan = _plan(recipe, Path(data), folder, runtime)
     weights, taught, now = Path(), Path(data), _first(recipe)
     for number in range(1, settings.count + 1):
+        here = folder / f"round-{number}"
+        log.info("round %d of %d, in %s", number, settings.count, here)
         weights = train(
-            now,
-            data=taught,
-            out=folder / f"round-{number}",
-            runtime=runtime,
-            unlabelled=unlabelled,
+            now, data=taught, out=here, runtime=runtime, unlabelled=unlabelled,
             progress=partial(progress, f"round {number}"),
-        )
+        )  # fmt: skip
         if number == settings.count:
             break
-        earlier = folder / f"round-{number}" / "dataset" if number > 1 else None
+        earlier = here / "dataset" if number > 1 else None
         taught = folder / f"round-{number + 1}" / "dataset"
         made = label_dataset(
             plan.dataset,
@@ -107,7 +106,7 @@ class _Plan(NamedTuple):
 def _plan(recipe: Recipe, data: Path, folder: Path, runtime: Runtime) -> _Plan:
     """Find what the rounds need, and refuse before the first one what a later one would lack."""
     training, written = recipe.training, recipe.training.rounds.rules
-    rules = usual_rules(recipe.role) if written is None else parse_rules(written)
+    rules = None if written is None else parse_rules(written)
     dataset = find_cases(data)
     groups = choose_groups(
         dataset,
@@ -117,11 +116,11 @@ def _plan(recipe: Recipe, data: Path, folder: Path, runtime: Runtime) -> _Plan:
     )
     propagator = _find_propagator(recipe, folder)
     carrier = None if propagator is None else _load_carrier(propagator, recipe, runtime)
-    first = _first_rules(rules)
-    expect_possible(
-        dataset, groups.labelled, recipe, rules=first, helpers=Helpers(), carrier=carrier
-    )
-    return _Plan(dataset, groups, propagator, rules, first)
+    first = choose_rules(
+        dataset, groups.labelled, recipe,
+        rules=None if rules is None else _first_rules(rules), helpers=Helpers(), carrier=carrier,
+    )  # fmt: skip
+    return _Plan(dataset, groups, propagator, first if rules is None else rules, first)
 
 
 def _first_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
@@ -129,8 +128,8 @@ def _first_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     first = tuple(rule for rule in rules if kind_of(rule.name).argument != "earlier")
     if rules and not first:
         raise RecipeError(
-            f"training.rounds.rules = {', '.join(map(str, rules))} compare with an earlier round, "
-            "so nothing would be asked in the first one; name another rule besides"
+            f"training.rounds.rules = {[str(rule) for rule in rules]} compare with an earlier "
+            "round, so nothing would be asked in the first one; name another rule besides"
         )
     return first
 

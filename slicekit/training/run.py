@@ -16,10 +16,12 @@ from slicekit.inference.model import build_network
 from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
 from slicekit.training.choice import choose
+from slicekit.training.finished import expect_learnt_from, finished_weights
 from slicekit.training.loop import STATE, Evaluation, fit
 from slicekit.training.material import Material, gather
 from slicekit.training.provenance import provenance
 from slicekit.training.start import start_networks
+from slicekit.training.state import expect_state_of
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +47,24 @@ def train(
         progress: Told ``(steps done, steps in all)`` after every step.
 
     Returns:
-        ``out/NAME.safetensors``: the averaged weights of the last step, as float16.
+        ``out/NAME.safetensors``: the averaged weights of the last step, as float16. Where they
+        lie there already, of the same recipe and scans, they are not made again.
 
     Raises:
         DatasetError: The dataset does not hold what the recipe needs, or an unlabelled scan is
             one that is held out.
-        CheckpointError: ``out`` holds the state of another recipe or teacher or of other scans,
-            or a file to start from or the teacher's is damaged or fits nothing.
+        CheckpointError: ``out`` holds state or weights of another recipe or of other scans, or
+            the state of another teacher, or a file to start from or the teacher's is damaged or
+            fits nothing.
         RecipeError: The teacher is another kind of model.
         Interrupted: A signal came; the state was saved first.
     """
     folder = Path(out)
     folders = [Path(one) for one in ([data] if isinstance(data, str | Path) else data)]
+    expect_state_of(folder / STATE, recipe)
+    if (done := finished_weights(recipe, folder)) is not None:
+        expect_learnt_from(done, gather(recipe, folders, unlabelled))
+        return done.path
     network = prepare_network(recipe, folder)
     material = gather(recipe, folders, unlabelled)
     average, scores = train_on(
@@ -135,6 +143,7 @@ def write_weights(
         "hardware": f"{platform.processor() or platform.machine()}, {runtime}",
         "torch": torch.__version__,
         "scores": scores,
+        "scans": provenance(material.groups()),
     }
     weights = out / f"{recipe.name}.safetensors"
     sha256 = save_weights(weights, average.state_dict(), recipe, card=card)

@@ -73,7 +73,7 @@ def _heads(recipe: Recipe) -> frozenset[str]:
     """Return the names of the tensors with a row a class: those that one more class changes."""
     organs = {**recipe.organs, "one more": len(recipe.organs) + 1}
     more = recipe.model_copy(update={"organs": organs})
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         one, other = (build_network(either).state_dict() for either in (recipe, more))
     return frozenset(name for name, tensor in one.items() if tensor.shape != other[name].shape)
 

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slicekit.checkpoint import fill, retrieve, store
+from slicekit.checkpoint import fill, read_header, retrieve, store
 from slicekit.errors import CheckpointError, DataWarning, RecipeError
 from slicekit.recipes import Recipe, recipe_from_json
 from slicekit.runtime import Runtime
@@ -82,6 +83,16 @@ def write_state(
     store(path, tensors, {"recipe": recipe.to_json(), "run": json.dumps(facts)})
 
 
+def expect_state_of(path: Path, recipe: Recipe) -> None:
+    """Refuse the state of another recipe at the door; nothing saved is all right.
+
+    Raises:
+        CheckpointError: As ``read_state``, of what the header alone tells.
+    """
+    if path.exists():
+        _expect_run(read_header(path), recipe, path=path)
+
+
 def read_state(
     path: Path, state: RunState, *, recipe: Recipe, runtime: Runtime
 ) -> tuple[int, dict[str, float]]:
@@ -97,12 +108,7 @@ def read_state(
     if not path.exists():
         return 0, {}
     stored = retrieve(path)
-    if "run" not in stored.header:
-        raise CheckpointError(
-            f"{path}: holds no run state; it may be a weights file, or of another tool; choose "
-            "another --out"
-        )
-    _expect_recipe(stored.header.get("recipe", "{}"), recipe, path=path)
+    _expect_run(stored.header, recipe, path=path)
     facts = json.loads(stored.header["run"])
     _expect_teacher(facts.get("teacher_sha256"), state.teacher_sha256, recipe=recipe, path=path)
     expect_same_scans(facts.get("scans"), state.scans, path=path)
@@ -145,15 +151,18 @@ def _moments(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     return moments
 
 
-def _expect_recipe(theirs: str, recipe: Recipe, *, path: Path) -> None:
-    """Refuse the state of another recipe and show the keys in which the two differ."""
-    try:
-        other = recipe_from_json(theirs, source=str(path))
-    except RecipeError as fault:
-        raise CheckpointError(
-            f"{path}: belongs to a recipe that this version cannot read; choose another --out "
-            f"({fault})"
-        ) from fault
+def expect_same_recipe(other: Recipe, recipe: Recipe, *, path: Path) -> None:
+    """Refuse what another recipe made.
+
+    Args:
+        other: Of the file.
+        recipe: Of the run.
+        path: The file.
+
+    Raises:
+        CheckpointError: The two differ in what a run's weights depend on; the message names the
+            keys.
+    """
     before, now = (
         {key: value for key, value in _flat(one.model_dump()).items() if not _HARMLESS.match(key)}
         for one in (other, recipe)
@@ -170,6 +179,23 @@ def _expect_recipe(theirs: str, recipe: Recipe, *, path: Path) -> None:
             + "; ".join(changes[:_NAMED])
             + rest
         )
+
+
+def _expect_run(header: Mapping[str, str], recipe: Recipe, *, path: Path) -> None:
+    """Refuse a file that is no state, or the state of another recipe."""
+    if "run" not in header:
+        raise CheckpointError(
+            f"{path}: holds no run state; it may be a weights file, or of another tool; choose "
+            "another --out"
+        )
+    try:
+        other = recipe_from_json(header.get("recipe", "{}"), source=str(path))
+    except RecipeError as fault:
+        raise CheckpointError(
+            f"{path}: belongs to a recipe that this version cannot read; choose another --out "
+            f"({fault})"
+        ) from fault
+    expect_same_recipe(other, recipe, path=path)
 
 
 def _expect_teacher(before: str | None, now: str | None, *, recipe: Recipe, path: Path) -> None:

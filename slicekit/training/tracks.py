@@ -35,6 +35,7 @@ class TrackBatch:
     guides: Tensor  # (b, 2, y, x) the organ in them
     neighbour: Tensor  # (b, y, x) the organ before the first slice; 0.5 where unknown
     truth: Tensor  # (b, n, y, x): 0, 1, IGNORE_ID
+    organs: Tensor  # (b,) ids of the organs
 
 
 def track_step(
@@ -122,6 +123,7 @@ class TrackBatches:
             torch.from_numpy(np.stack([track.guides for track in drawn])),
             torch.from_numpy(np.stack([track.neighbour for track in drawn])),
             torch.from_numpy(np.stack([track.truth for track in drawn])),
+            torch.tensor([track.organ for track in drawn]),
         )
 
 
@@ -136,19 +138,27 @@ def score_tracks(
 ) -> dict[str, float]:
     """Score the last slice of long tracks drawn from held-out scans, always the same ones.
 
-    ``"copy"`` is the control beside it: the mask of the guide behind, unchanged.
+    ``"dsc"`` is the mean over tracks, then follow the organs that the recipe names. ``"copy"`` is
+    the control beside it: the mask of the guide behind, unchanged.
     """
     held = TrackBatches(scans, phantoms=(), recipe=recipe)
     ours: list[float] = []
     control: list[float] = []
+    organs: list[int] = []
     for step in range(-(-count // recipe.training.batch)):
         batch = held(10_000_000 + step)
         moved = TrackBatch(*(runtime.put(getattr(batch, f)) for f in batch.__dataclass_fields__))
         answer = follow(network, moved)[-1].argmax(dim=1).cpu().numpy() == 1
+        organs += batch.organs.tolist()
         for n, truth in enumerate(batch.truth[:, -1].numpy()):
             known = truth != IGNORE_ID
             for scores, guess in ((ours, answer[n]), (control, batch.guides[n, 0].numpy() > 0.5)):
                 both = (guess & (truth == 1))[known].sum()
                 all_ = guess[known].sum() + (truth == 1)[known].sum()
                 scores.append(1.0 if all_ == 0 else float(2 * both / all_))
-    return {"dsc": float(np.mean(ours)), "copy": float(np.mean(control))}
+    named = {
+        name: float(np.mean([dice for dice, organ in zip(ours, organs, strict=True) if organ == n]))
+        for name, n in recipe.labels.ids.items()
+        if n in organs
+    }
+    return {"dsc": float(np.mean(ours)), **named, "copy": float(np.mean(control))}

@@ -210,3 +210,38 @@ def test_a_real_dataset_is_read(shared_data):
     )
     assert (len(teach), len(free), len(apart)) == (4, 10, 4)
     assert not {case.name for case in apart} & {case.name for case in teach + free}
+
+
+def test_a_scan_may_be_a_folder_of_slices_with_a_folder_of_masks(tmp_path):
+    for folder in ("imagesTr/p1_0000", "imagesTr/p2", "imagesTr/empty", "labelsTr/p1"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("imagesTr/p1_0000/1.png", "imagesTr/p2/1.NPY", "labelsTr/p1/1.png"):
+        (tmp_path / file).touch()
+    (tmp_path / "imagesTr" / "empty" / "notes.txt").touch()
+    (tmp_path / "imagesTr" / "p3.nii.gz").touch()
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1}}))
+    dataset = find_cases(tmp_path)
+    assert pairs(dataset) == {"p1": "p1", "p2": False, "p3": False}
+    assert [case.image.is_dir() for case in dataset.cases] == [True, True, False]
+
+
+def test_a_folder_of_masks_without_a_scan_is_refused(tmp_path):
+    for folder in ("imagesTr/p1", "labelsTr/p2"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "1.png").touch()
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1}}))
+    with pytest.raises(DatasetError, match="these labels have no image: p2"):
+        find_cases(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_told_before_its_files(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere does not exist; name a dataset folder"):
+        find_cases(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match="file is no folder"):
+        find_cases(tmp_path / "file")
+
+
+def test_a_group_without_a_splits_file_is_told(make):
+    with pytest.raises(DatasetError, match=r"there is no .*splits\.json.* no group 'unlabeled'"):
+        find_cases(make(["a.nii"])).select("unlabeled")

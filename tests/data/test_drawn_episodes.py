@@ -72,7 +72,7 @@ def test_organs_come_up_alike_however_rare_they_are() -> None:
 def test_the_support_is_another_scan_at_the_same_place_in_the_organ() -> None:
     long, short = patient("long", liver=range(2, 22)), patient("short", liver=range(10, 15))
     found = episodes_of(long, short, patient("none", spleen=[1]))
-    seen = pairs(found, LIVER, 100)
+    seen = pairs(found, LIVER, 300)
     assert {(support.name, query.name) for (support, _), (query, _) in seen} == {
         ("long", "short"), ("short", "long"),
     }  # fmt: skip

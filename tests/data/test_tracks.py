@@ -47,7 +47,7 @@ def places(scans, wanted=PLAIN, *, count=400, seed=0):
 
 
 def arrays_of(track):
-    return [getattr(track, field.name).tobytes() for field in fields(track)]
+    return [np.asarray(getattr(track, field.name)).tobytes() for field in fields(track)]
 
 
 @pytest.fixture(scope="module")

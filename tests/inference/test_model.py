@@ -18,9 +18,12 @@ from slicekit.inference import model as module
 from slicekit.inference.model import (
     Model,
     build_network,
+    expect_weights,
     find_weights,
     load_model,
     load_propagator,
+    model_files,
+    recipe_of,
 )
 from slicekit.networks import STCN, Committee, DynUNet
 from slicekit.recipes import read_recipe
@@ -269,3 +272,42 @@ def test_a_model_is_a_value(trial_models: Path, runtime: Runtime) -> None:
     assert isinstance(model, Model)
     with pytest.raises(AttributeError):
         model.recipe = None  # type: ignore[misc]
+
+
+def test_own_models_are_found_by_name_where_the_program_runs(
+    folder: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert folder.name == "models"
+    model = load_model(REFERENCE, runtime)
+    assert model.propagator_recipe is not None
+    assert (model.recipe.name, model.propagator_recipe.name) == (REFERENCE, PROPAGATOR)
+    assert model.sha256 == digests(folder)
+    assert {REFERENCE, PROPAGATOR, "any_propagator"} < set(model_files())
+    monkeypatch.chdir(folder)
+    with pytest.raises(RecipeError, match=r"there is no model 'trial_reference'; .*any_propagator"):
+        load_model(REFERENCE, runtime)
+
+
+def test_of_one_name_the_bundled_model_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "any_propagator.toml").write_text("own")
+    monkeypatch.chdir(folder.parent)
+    assert model_files()["any_propagator"] == module.bundled("models") / "any_propagator.toml"
+    assert recipe_of("any_propagator").role == "propagator"
+
+
+def test_the_recipe_of_a_model_is_in_its_file_and_in_its_weights(folder: Path) -> None:
+    recipe = recipe_of(folder / f"{REFERENCE}.toml")
+    assert recipe == recipe_of(folder / f"{REFERENCE}.safetensors")
+    (folder / f"{REFERENCE}.safetensors").unlink()
+    assert recipe_of(folder / f"{REFERENCE}.toml") == recipe
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        recipe_of(folder / f"{REFERENCE}.safetensors")
+
+
+def test_weights_that_are_not_there_are_told_with_the_cure(folder: Path) -> None:
+    expect_weights(folder / f"{REFERENCE}.safetensors", REFERENCE)
+    with pytest.raises(CheckpointError, match=r"not there; train them first, .*models/one\.toml"):
+        expect_weights(folder / "one.safetensors", "one")

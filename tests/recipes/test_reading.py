@@ -145,3 +145,9 @@ def test_absent_files_and_folders_are_refused(tmp_path):
 def test_headers_that_hold_no_recipe_are_refused(text):
     with pytest.raises(RecipeError, match=r"^header: "):
         recipe_from_json(text, source="header")
+
+
+def test_a_file_that_is_not_there_is_told_with_the_likely_one(file, tmp_path):
+    said = refusal(file.with_name("smal.toml"))
+    assert said.endswith("; did you mean 'small.toml'? There are: small.toml")
+    assert refusal(tmp_path / "nowhere" / "small.toml").endswith(")")

@@ -138,6 +138,12 @@ def test_a_few_shot_model_needs_no_organs_and_has_a_table_of_its_own():
     assert len(made.labels) == 0
     assert made.training.fewshot.regions == (9,)
     assert made.training.fewshot.support_query == "same-slice"
+    assert made.training.fewshot.drawn_share == 0
+
+
+def test_a_few_shot_model_may_learn_drawn_organs_too():
+    for share in (0, 0.5, 1):
+        assert fewshot(fewshot={"drawn_share": share}).training.fewshot.drawn_share == share
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,8 @@ def test_a_few_shot_model_needs_no_organs_and_has_a_table_of_its_own():
         ({"fewshot": {"regions": [500]}}, "numbers up to segments = 400"),
         ({"fewshot": {"regions": []}}, "regions are made of superpixels"),
         ({"fewshot": {"superpixels": "felzenszwalb"}}, "slic-merged"),
+        ({"fewshot": {"drawn_share": 1.5}}, "training.fewshot.drawn_share"),
+        ({"fewshot": {"drawn_share": -0.5}}, "training.fewshot.drawn_share"),
         ({"fewshot": {"exclude_class": ["liver"]}}, "did you mean 'exclude_classes'"),
         ({"phantoms": 2}, "training.phantoms = 0"),
         ({"optimiser": "adam"}, "adamw"),

@@ -133,3 +133,10 @@ def test_true_labels_of_a_phantom_lie_beside_it() -> None:
     for name in ("phantom", "phantom.gz", ".nii.gz"):
         with pytest.raises(WriteError, match=r"end it in \.nii\.gz or \.nii"):
             truth_beside(Path(name))
+
+
+def test_a_dataset_is_no_scan_but_its_folder_of_scans_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "imagesTr" / "a_0000.nii.gz", tmp_path / "dataset.json")
+    with pytest.raises(ReadError, match=rf"a dataset, not a scan; .*: {tmp_path}/imagesTr$"):
+        plan_outputs(tmp_path, None)
+    assert len(plan_outputs(tmp_path / "imagesTr", None)) == 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +62,7 @@ def test_the_table_has_a_line_an_organ_and_case(made):
         rows = {(row["case"], row["organ"]): row for row in csv.DictReader(file)}
     assert rows.keys() == {(case, organ) for case in made.cases for organ in NAMES.names}
     small = rows["a,b\n<i>", "spleen"]
-    assert (small["accepted"], small["absent"]) == ("0", "0")
+    assert (small["found"], small["accepted"]) == ("1", "0")
     assert small["voxels"] == "32" and float(small["volume_ml"]) == pytest.approx(0.64)
     assert float(small["score_volume"]) < 0.5 <= float(small["score_component"])
     assert small["reason"].startswith("unknown; volume: 0.6 ml, believed are")
@@ -68,7 +71,7 @@ def test_the_table_has_a_line_an_organ_and_case(made):
     assert good["confidence"] == good["stability"] == ""
     # nine of nine labelled scans lack an aorta
     gone = rows["good", "aorta"]
-    assert (gone["accepted"], gone["absent"], gone["voxels"]) == ("1", "1", "0")
+    assert (gone["found"], gone["accepted"], gone["voxels"]) == ("0", "1", "0")
     assert (gone["score_absence"], gone["score_volume"]) == ("1", "")
 
 
@@ -79,15 +82,35 @@ def test_the_page_counts_and_escapes(made):
     assert "<code>volume&gt;=0.5, component&gt;=0.9, agreement&gt;=0.8</code>" in page
     for raw in ("<i>", "<out>", "<bad>", "<cut>"):
         assert raw not in page and raw.replace("<", "&lt;").replace(">", "&gt;") in page
-    assert page.count("<figure>") == page.count("</figure>") == 3 + 4 + 4
+    assert page.count("<figure>") == page.count("</figure>") == 4
     assert page.count('class="n gone" title="accepted as absent') == 2
 
 
 def test_a_refused_organ_is_not_among_the_best(made):
     _, path = write_pseudo_report(made, window=WINDOW)
     best = path.read_text("utf-8").split("<h2>The best")[1].split("<h2>")[0]
-    assert best.count("<figure>") == 3
+    assert best.count("<figure>") == 2
     assert "unknown; " not in best
+
+
+def test_no_organ_is_shown_twice_and_of_few_every_list_has_some(made, caplog):
+    with caplog.at_level(logging.INFO):
+        _, path = write_pseudo_report(made, window=WINDOW)
+    page = path.read_text("utf-8")
+    shown = re.findall(r"<figcaption><b>(.+?)</b> of (.+?), score", page, flags=re.DOTALL)
+    assert len(shown) == len(set(shown)) == 4
+    parts = [part.count("<figure>") for part in re.split("<h2>(?:The|Border)", page)[1:]]
+    assert parts == [2, 1, 1]
+    assert f"reported in {made.folder / 'pseudo.csv'} and {path}" in caplog.text
+
+
+def test_a_list_without_entries_is_left_out(made):
+    none = {case: {"liver": organs["liver"]} for case, organs in made.judgements.items()}
+    few = replace(made, judgements=none, organs=LabelSet({"liver": 1}))
+    _, path = write_pseudo_report(few, window=WINDOW)
+    assert re.findall("<h2>(The best|Borderline|The worst)", path.read_text("utf-8")) == [
+        "The best", "Borderline"
+    ]  # fmt: skip
 
 
 def test_only_scans_that_are_shown_are_read_and_each_once(made, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 
 from slicekit.errors import DataWarning
 from slicekit.labels import LabelSet
-from slicekit.training.census import Census
+from slicekit.training.census import Census, in_words
 
 LABELS = LabelSet({"liver": 1, "spleen": 2, "aorta": 3})
 
@@ -68,3 +68,10 @@ def test_another_census_goes_on_from_what_was_counted():
     whole.add(first)
     whole.add(second)
     assert other.close(LABELS) == whole.close(LABELS)
+
+
+def test_shares_are_told_organ_by_organ():
+    census = Census()
+    census.add(counts(labelled=[50, 25, 20, 5], pseudo=[80, 10, 9, 1]))
+    said = "share of the pixels (labelled, pseudo): liver 25 %, 10 %; spleen 20 %, 9 %; aorta 5 %,"
+    assert in_words(census.close(LABELS)) == f"{said} 1 %"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from slicekit.checkpoint import load_weights
+from slicekit.data.episodes import Episodes, cut_by, regions_of
 from slicekit.data.phantom import PHANTOM_LABELS
-from slicekit.errors import DatasetError, LabelError, ReadError, RecipeError
+from slicekit.data.slices import STEPS, CachedScan
+from slicekit.errors import DatasetError, DataWarning, LabelError, ReadError, RecipeError
 from slicekit.inference.shots import load_fewshot
 from slicekit.labels import IGNORE_ID
 from slicekit.networks import alpnet
@@ -27,6 +30,7 @@ from slicekit.training.fewshot import (
 from slicekit.training.loop import LOG, fit, learning_rate
 from slicekit.training.material import gather
 from slicekit.training.run import train
+from slicekit.windows import three_channels
 
 EPISODES = {"segments": 60, "regions": [24, 12], "least_px": 20, "most_share": 0.4}
 
@@ -106,6 +110,78 @@ def test_a_step_number_gives_one_batch(batches):
 def test_memory_of_the_regions_is_two_bytes_a_pixel_and_little_more(batches, scans):
     pixels = sum(scan.slices.size for scan in scans)
     assert 2 * pixels < batches.nbytes < 2.2 * pixels
+
+
+def never(slices, inside):
+    raise AssertionError("superpixels were cut")
+
+
+def one_block(slices, inside):
+    plane = np.zeros(slices.shape, np.int32)
+    plane[:, 14:34, 17:47] = 1
+    return [plane]
+
+
+@pytest.fixture(scope="module")
+def drawn_scan():
+    """Six slices with an organ of 8 x 8 pixels; nobody knows what the last columns are."""
+    slices, labels = np.full((6, 48, 64), STEPS // 2, np.int16), np.zeros((6, 48, 64), np.uint8)
+    slices[:, 20:28, 24:32], labels[:, 20:28, 24:32], labels[:, :, 54:] = STEPS, 7, IGNORE_ID
+    return CachedScan("drawn", slices, labels, 5.0)
+
+
+def test_without_drawn_organs_batches_are_what_they_were(batches, scans, make):
+    recipe = make(fewshot={"drawn_share": 0.0})
+    settings, training = recipe.training.fewshot, recipe.training
+    regions = [regions_of(scan, cut_by(settings)) for scan in scans]
+    alone = Episodes(scans, regions, settings=settings, size=training.crop)
+    low, high = recipe.input.range_hu
+    for step in range(3):
+        rng = np.random.default_rng((training.seed, step))
+        wanted = [alone.draw(rng) for _ in range(training.batch)]
+        slices = np.stack([one.slices for one in wanted], axis=1) * (high - low) + low
+        masks, got = np.stack([one.masks for one in wanted], axis=1), batches(step)
+        for n, part in enumerate(("support", "query")):
+            seen = three_channels(slices[n], recipe.input.three_windows)
+            assert np.array_equal(getattr(got, part), seen)
+            assert np.array_equal(getattr(got, f"{part}_labels"), masks[n])
+
+
+def test_drawn_organs_alone_need_no_regions(drawn_scan, make):
+    batches = EpisodeBatches([drawn_scan], recipe=make(fewshot={"drawn_share": 1.0}), cut=never)
+    assert batches.nbytes == 0
+    one = batches(3)
+    assert torch.equal(one.query, batches(3).query)
+    for labels in (one.support_labels, one.query_labels):
+        assert set(labels.unique().tolist()) == {0, 1, IGNORE_ID}
+        assert ((labels == 1).sum(dim=(1, 2)) < 150).all()
+        assert ((labels == IGNORE_ID).sum(dim=(1, 2)) > 48 * 2).all()
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_so_many_episodes_are_of_drawn_organs(drawn_scan, make, share):
+    recipe = make(batch=120, fewshot={"drawn_share": share})
+    batch = EpisodeBatches([drawn_scan], recipe=recipe, cut=one_block)(0)
+    small = (batch.query_labels == 1).sum(dim=(1, 2)) < 200
+    assert small.float().mean() == pytest.approx(share, abs=0.12)
+    assert torch.equal(small, (batch.support_labels == 1).sum(dim=(1, 2)) < 200)
+
+
+def test_where_nobody_drew_an_organ_no_time_is_lost(drawn_scan, make):
+    with pytest.raises(DatasetError, match="shows a drawn organ of 20 pixels"):
+        EpisodeBatches(
+            [replace(drawn_scan, labels=None)], recipe=make(fewshot={"drawn_share": 0.5}), cut=never
+        )
+
+
+def test_a_model_learns_from_drawn_slices_of_one_scan(dataset, make, tmp_path, runtime):
+    root = shutil.copytree(dataset, tmp_path / "data")
+    (root / "labelsTr" / "two.nii.gz").unlink()
+    (root / "annotations.json").write_text('{"one": {"annotated_slices": [6, 8, 10]}}')
+    recipe = make(steps=2, held_out_group=None, fewshot={"drawn_share": 1.0})
+    with pytest.warns(DataWarning, match="taken as unknown"):
+        path = train(recipe, data=root, out=tmp_path / "run", runtime=runtime)
+    assert load_weights(path).recipe.training.fewshot.drawn_share == 1
 
 
 def test_the_loss_falls(batches, make, tmp_path, runtime):

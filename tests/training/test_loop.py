@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import signal
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,6 +34,17 @@ def to_zero(network, batch, *, progress, average):
     """Drives a network's answers to zero; dropout needs the step's own randomness."""
     answers = nn.functional.dropout(network(batch.places), 0.3)
     return StepResult(answers.square().mean(), {"progress": torch.tensor(progress)})
+
+
+class Tuned(nn.Module):
+    """An encoder, which was trained before, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(2, 4), nn.Linear(4, 1)
+
+    def forward(self, places):
+        return self.head(self.encoder(places).relu())
 
 
 def line_network():
@@ -226,3 +239,48 @@ def test_a_full_disk_is_a_write_error_of_the_journal(tmp_path):
     journal.path = type(journal.path)("/dev/full")
     with pytest.raises(WriteError, match=r"/dev/full: .*No space left"):
         journal.write(1, {"loss": 0.5})
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_encoders_learn_at_a_rate_of_their_own(share, optimiser, tmp_path, make_recipe, runtime):
+    torch.manual_seed(0)
+    network = Tuned()
+    before = copy.deepcopy(network)
+    steps = {"steps": 1, "learning_rate": 0.1, "weight_decay": 0.0, "optimiser": optimiser}
+    recipe = make_recipe(encoder_rate_share=share, **steps)
+    fit(network, to_zero, batches, recipe=recipe, out=tmp_path / "run", runtime=runtime)
+    whole = copy.deepcopy(before)
+    fit(whole, to_zero, batches, recipe=make_recipe(**steps), out=tmp_path / "2", runtime=runtime)
+    for name, moved in whole.named_parameters():
+        start, now = before.get_parameter(name), network.get_parameter(name)
+        wanted = share if name.startswith("encoder.") else 1.0
+        torch.testing.assert_close(now - start, wanted * (moved - start), rtol=1e-3, atol=1e-6)
+
+
+def test_a_run_with_two_rates_goes_on_to_the_last_bit(tmp_path, make_recipe, runtime):
+    def trained(out, **training):
+        torch.manual_seed(0)
+        recipe = make_recipe(encoder_rate_share=0.5, learning_rate=0.1, **training)
+        stop = interrupt_at(2) if out == "parts" else None
+        run = {"recipe": recipe, "out": tmp_path / out, "runtime": runtime, "progress": stop}
+        try:
+            return fit(Tuned(), to_zero, batches, **run)[0]
+        except Interrupted:
+            return fit(Tuned(), to_zero, batches, **run | {"progress": None})[0]
+
+    def interrupt_at(step):
+        return lambda done, total: signal.raise_signal(signal.SIGINT) if done == step else None
+
+    whole, parts = trained("whole"), trained("parts")
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_figures_can_be_told_in_words_and_are_written_as_they_are(tmp_path, caplog):
+    journal = Journal(tmp_path / "log.jsonl", keep_to=0)
+    with caplog.at_level(logging.INFO):
+        journal.write(4, {"labelled liver": 0.25}, title="classes", words="liver 25 %")
+    assert "classes 4: liver 25 %" in caplog.text
+    (line,) = journal.path.read_text().splitlines()
+    assert json.loads(line) == {"step": 4, "kind": "classes", "labelled liver": 0.25}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 import pytest
@@ -106,3 +107,17 @@ def test_what_the_cache_may_take_is_shared_by_all_scans(dataset, make_recipe, mo
     monkeypatch.setattr(module, "cache_scans", remember)
     gather(make_recipe(batch_unlabelled=1, cache_gib=0.5), [dataset], ())
     assert budgets == [(4, 2**29)]
+
+
+def test_nothing_held_out_is_told_unless_it_is_judged_otherwise(dataset, make_recipe):
+    recipe = make_recipe(held_out_group=None, method="side-by-side")
+    with pytest.warns(DataWarning, match="no scan is held out"):
+        assert gather(recipe, [dataset]).held_out == ()
+    assert gather(recipe, [dataset], judged_otherwise=True).held_out == ()  # and no warning
+
+
+def test_the_log_tells_scans_from_phantoms(dataset, make_recipe, caplog):
+    with caplog.at_level(logging.INFO):
+        gather(make_recipe(phantoms=1), [dataset], ())
+    assert "labelled: 2 (32 slices), held out: 1 (16 slices), phantoms: 1 (" in caplog.text
+    assert "of 4 scans" not in caplog.text

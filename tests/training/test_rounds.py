@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import shutil
 import signal
 
@@ -12,7 +14,7 @@ import torch
 from slicekit.checkpoint import load_weights, retrieve
 from slicekit.data.annotations import FILE_NAME
 from slicekit.data.cases import find_cases
-from slicekit.errors import DatasetError, RecipeError
+from slicekit.errors import CheckpointError, DatasetError, DataWarning, RecipeError
 from slicekit.recipes import parse_recipe
 from slicekit.training import rounds
 from slicekit.training.interrupt import Interrupted
@@ -27,7 +29,7 @@ def go(dataset, tmp_path, make_recipe, runtime):
     """Train in rounds of a few steps; keywords change [training.rounds] or the call."""
 
     def run(name="run", *, role="reference", count=2, rules=("voxels>=1",), training=None, **call):
-        asked = {"count": count, "rules": list(rules)} | call.pop("rounds", {})
+        asked = {"count": count} | ({} if rules is None else {"rules": list(rules)})
         usual = {"steps": 4, "batch_unlabelled": 1, "checkpoint_every": 2, "evaluate_every": 4}
         recipe = make_recipe(role, rounds=asked, **usual | (training or {}))
         words = {"data": dataset, "out": tmp_path / name, "runtime": runtime} | call
@@ -245,3 +247,53 @@ def test_a_propagator_has_no_rounds(make_recipe):
     del given["training"]["method"]
     with pytest.raises(RecipeError, match=r"cannot label scans for a further round; set .* to 1"):
         parse_recipe(given, source="test")
+
+
+def test_finished_rounds_whose_states_were_deleted_are_gone_on_from(go, tmp_path):
+    go(training={"steps": 2})
+    files = [tmp_path / "run" / f"round-{n}" / "tiny_reference.safetensors" for n in (1, 2)]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        file.with_name("state.safetensors").unlink()
+    told = []
+    _, path = go(count=3, training={"steps": 2}, progress=lambda *step: told.append(step))
+    assert [step for step in told if step[0].startswith("round")] == [("round 3", 1, 1)]
+    assert [file.read_bytes() for file in files] == before
+    assert load_weights(path).card["rounds"] == 3
+
+
+def test_a_finished_round_is_not_taken_for_one_of_other_pseudo_labels(go, tmp_path):
+    made = []
+    go(training={"steps": 2}, labelled=made.append)
+    for number in (1, 2):
+        (tmp_path / "run" / f"round-{number}" / "state.safetensors").unlink()
+    largest = max(facts.voxels for facts in made[0].facts["bare"].values())
+    with pytest.raises(CheckpointError, match=r"round-2.*began with other scans.*'bare' changed"):
+        go(rules=[f"voxels>={largest}"], training={"steps": 2})
+
+
+def test_usual_rules_that_cannot_be_asked_are_left_out_of_all_rounds(go, copied):
+    """Nobody drew a whole scan, so nothing tells how large organs are."""
+    drawn = {name: {"annotated_slices": [3, 6, 9]} for name in ("one", "two")}
+    (copied / FILE_NAME).write_text(json.dumps(drawn))
+    made = []
+    words = {"data": copied, "training": {"steps": 1}}
+    with pytest.warns(DataWarning, match="of the usual rules volume, order cannot be asked"):
+        go(rules=None, labelled=made.append, **words)
+    assert [str(rule) for rule in made[0].rules] == ["component>=0.9", "confidence>=0.7"]
+    with pytest.raises(RecipeError, match="the rule 'volume' needs labelled scans, drawn on all"):
+        go("named", rules=["component", "volume"], **words)
+
+
+def test_the_log_says_which_round_it_is_and_what_was_accepted(go, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        go(training={"steps": 1})
+    run = tmp_path / "run"
+    assert f"round 1 of 2, in {run / 'round-1'}" in caplog.text
+    assert f"round 2 of 2, in {run / 'round-2'}" in caplog.text
+    assert re.search(rf"{run}/round-2/dataset: \d+ of \d+ organs accepted", caplog.text)
+
+
+def test_a_round_in_which_nothing_was_accepted_says_so(go):
+    with pytest.warns(DataWarning, match=r"nothing was accepted in 1 scans.*'voxels>=1e\+06'"):
+        go(rules=["voxels>=1e6"], training={"steps": 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,3 +118,13 @@ def test_windows_of_cached_slices_are_those_of_the_intensities(phantoms, scans, 
     hu = scans[0].slices[:2] / 16_000 * (high - low) + low
     wanted = recipe.input.three_windows[0].apply(hu)
     np.testing.assert_allclose(shown[:, 0].numpy(), wanted, atol=1e-4)
+
+
+def test_slices_that_nobody_annotated_are_not_looked_at(scans, make_recipe, runtime):
+    labels, drawn = np.full_like(scans[0].labels, IGNORE_ID), [4, 5, 10]
+    labels[drawn] = scans[0].labels[drawn]
+    seer = Seer(scans[0].labels[[4, 10]])
+    few = replace(scans[0], labels=labels)
+    scores = score_reference(seer, [few], recipe=make_recipe(), runtime=runtime, every=2)
+    assert set(scores.values()) == {1.0}
+    assert seer.positions == pytest.approx([4 / 15, 10 / 15])

@@ -216,8 +216,31 @@ def test_scores_stand_beside_those_of_the_guide_and_are_always_the_same(
     options = {"recipe": track_recipe(), "runtime": runtime, "count": 6}
     one, other = (score_tracks(network, scans[3:], **options) for _ in range(2))
     assert one == other
-    assert set(one) == {"dsc", "copy"}
+    assert {"dsc", "copy"} < set(one) <= {"dsc", "copy", *track_recipe().organs}
     assert all(0 <= value <= 1 for value in one.values())
+    nameless = track_recipe().model_copy(update={"organs": {}})
+    plain = score_tracks(network, scans[3:], **options | {"recipe": nameless})
+    assert plain == {name: one[name] for name in ("dsc", "copy")}
+
+
+def test_tracks_are_scored_by_organ(scans, track_recipe, runtime, monkeypatch):
+    recipe, sought = track_recipe(), []
+
+    def knows_the_first(network, batch):
+        sought.extend(batch.organs.tolist())
+        mine = (batch.organs == min(sought))[:, None, None]
+        last = ((batch.truth[:, -1] == 1) & mine).float()
+        return [torch.stack([1 - last, last], dim=1)]
+
+    only = [replace(scan, labels=np.where(scan.labels < 3, scan.labels, 0)) for scan in scans[3:]]
+    first, second = (recipe.labels.names_by_id[number] for number in (1, 2))
+    monkeypatch.setattr(module, "follow", knows_the_first)
+    sought.append(1)
+    scores = score_tracks(None, only, recipe=recipe, runtime=runtime, count=24)
+    assert set(scores) == {"dsc", first, second, "copy"}
+    assert scores[first] == 1 and scores[second] < 1
+    share = sought[1:].count(1) / len(sought[1:])
+    assert scores["dsc"] == pytest.approx(share + (1 - share) * scores[second])
 
 
 def test_an_answer_that_is_the_truth_scores_1(scans, track_recipe, runtime, monkeypatch):

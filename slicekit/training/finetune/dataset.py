@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from slicekit.data.annotations import FILE_NAME
 from slicekit.data.cases import Case
-from slicekit.data.drawn import Drawn
+from slicekit.data.drawn import Drawn, pictures
 from slicekit.data.truth import read_truth
 from slicekit.errors import DatasetError, DataWarning, WriteError
-from slicekit.io import read_labels, read_volume, write_labels
+from slicekit.io import FolderSource, read_labels, read_masks, read_volume, write_labels
 from slicekit.io.atomic import why_not_written, write_text
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.training.pseudo.folder import HELD_OUT, TRAIN, UNLABELLED, image_name, link
@@ -30,6 +30,7 @@ from slicekit.volume import Volume
 
 MOST_GAPS = 0.5
 """Share of undrawn slices inside an organ's extent above which single slices were drawn."""
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,16 @@ class NewDataset:
 def make_dataset(drawn: Drawn, out: Path, *, few_slices: bool | None = None) -> NewDataset:
     """Write the dataset of the wanted organs.
 
+    A scan on which none of them is drawn is taken for one that nobody looked at, unless its
+    ``labels_present`` or ``few_slices=False`` say otherwise.
+
     Args:
         drawn: From ``find_drawn``.
         out: Folder of the dataset; what lies there from before is replaced.
         few_slices: Whether only the slices that show an organ were looked at; the others are then
             unknown instead of background. Where ``None``, that is taken to be so of a scan in
-            which more than half of the slices between the first and the last drawn one are empty.
+            which one slice alone is drawn, or more than half of the slices between the first and
+            the last drawn one are empty.
 
     Raises:
         DatasetError: Nothing is drawn, or the labels of a case cannot be meant.
@@ -62,46 +67,90 @@ def make_dataset(drawn: Drawn, out: Path, *, few_slices: bool | None = None) -> 
         WriteError: The folder cannot be written.
 
     Warns:
-        DataWarning: Single slices of a scan are taken to be all that was looked at.
+        DataWarning: Single slices of a scan are taken to be all that was looked at, or a scan
+            with labels is taken for one that nobody looked at.
     """
     organs = LabelSet({name: n for n, name in enumerate(drawn.organs.names, start=1)})
+    if len(organs) >= IGNORE_ID:
+        raise DatasetError(f"{len(organs)} organs are too many; choose up to {IGNORE_ID - 1}")
     _begin(out)
     counts: dict[str, dict[str, int]] = {}
-    entries: dict[str, dict[str, Any]] = {}
     free, held = [], []
-    for case in (*drawn.cases, *drawn.held_out):
-        known = _known(case, drawn.organs)
+    for case in drawn.cases:
+        found = _take(case, drawn.organs, organs, out, few_slices)
         _link_image(case, out)
-        if case.labels is None or not known:
-            free.append(case.name)
-            continue
-        image = read_volume(case.image)
-        labels = _renumbered(case, image, drawn.organs, organs, few_slices)
-        found = _count(labels, organs)
-        if case in drawn.held_out:
-            held.append(case.name)
-        elif not any(found.values()):
-            free.append(case.name)
-            continue
+        if found is None:
+            free.append(case)
         else:
             counts[case.name] = found
-        if set(known) != set(organs.names):
-            entries[case.name] = {"labels_present": sorted(known)}
-        labels[labels == IGNORE_ID] = len(organs) + 1
-        write_labels(_labels_path(case, out), labels, like=image, overwrite=True)
+    for case in drawn.held_out:  # what cannot be scored is not learnt from either
+        if _take(case, drawn.organs, organs, out, few_slices) is not None:
+            _link_image(case, out)
+            held.append(case)
     _expect_drawn(drawn, counts)
-    splits = {TRAIN: [*counts], HELD_OUT: held, UNLABELLED: free}
-    write_text(out / FILE_NAME, json.dumps(entries, indent=2) + "\n")
-    write_text(out / "splits.json", json.dumps(splits, indent=2) + "\n")
+    _tell_passed_over(free, drawn.organs)
+    splits = {TRAIN: [*counts], HELD_OUT: _names(held), UNLABELLED: _names(free)}
+    taken = [case for case in (*drawn.cases, *held) if case.name in counts or case in held]
+    _describe(taken, drawn.organs, organs, splits, out)
+    first = next(case.image for case in drawn.cases if case.name in counts)
+    return NewDataset(out, organs, counts, tuple(_names(free)), tuple(_names(held)), first)
+
+
+def _take(
+    case: Case, wanted: LabelSet, organs: LabelSet, out: Path, few_slices: bool | None
+) -> dict[str, int] | None:
+    """Write the labels of a case; return how many slices show an organ, or that none was drawn."""
+    if case.labels is None or not _known(case, wanted):
+        return None
+    image = read_volume(case.image)
+    labels = _renumbered(case, image, wanted, organs, few_slices)
+    found = _count(labels, organs)
+    looked = case.labels_present is not None or few_slices is False
+    if not any(found.values()) and not (looked and (labels != IGNORE_ID).any()):
+        return None
+    labels[labels == IGNORE_ID] = len(organs) + 1
+    write_labels(_labels_path(case, out), labels, like=image, overwrite=True)
+    return found
+
+
+def _describe(
+    taken: Sequence[Case],
+    wanted: LabelSet,
+    organs: LabelSet,
+    splits: Mapping[str, Sequence[str]],
+    out: Path,
+) -> None:
+    """Write what says what the labels mean, dataset.json last."""
+    partly = [case for case in taken if set(_known(case, wanted)) != set(organs.names)]
+    entries = {case.name: {"labels_present": sorted(_known(case, wanted))} for case in partly}
     described = {
         "channel_names": {"0": "scan"},
         "labels": {"background": 0, **organs.ids, "ignore": len(organs) + 1},
-        "numTraining": len(counts) + len(held),
+        "numTraining": len(taken),
         "file_ending": ".nii.gz",
     }
-    write_text(out / "dataset.json", json.dumps(described, indent=2) + "\n")
-    first = next(case.image for case in drawn.cases if case.name in counts)
-    return NewDataset(out, organs, counts, tuple(free), tuple(held), first)
+    for name, content in (
+        (FILE_NAME, entries), ("splits.json", splits), ("dataset.json", described)
+    ):  # fmt: skip
+        write_text(out / name, json.dumps(content, indent=2) + "\n")
+
+
+def _names(cases: Sequence[Case]) -> list[str]:
+    return [case.name for case in cases]
+
+
+def _tell_passed_over(free: Sequence[Case], organs: LabelSet) -> None:
+    """Warn of labels in which there is nothing that is wanted."""
+    empty = [case.name for case in free if case.labels is not None and _known(case, organs)]
+    if empty:
+        rest = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+        warnings.warn(
+            f"{', '.join(organs.names)}: not drawn on {', '.join(empty[:_SHOWN])}{rest}, which "
+            "are taken for scans that nobody looked at; say --whole where it is really not there, "
+            f"or name it in the labels_present of a dataset's {FILE_NAME}",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _begin(out: Path) -> None:
@@ -115,11 +164,11 @@ def _begin(out: Path) -> None:
 
 
 def _link_image(case: Case, out: Path) -> None:
-    name = case.name if case.image.is_dir() else image_name(case)
+    target = out / "imagesTr" / image_name(case)
     try:
-        link(case.image, out / "imagesTr" / name)
+        link(case.image, target)
     except OSError as fault:
-        raise WriteError(out / "imagesTr" / name, why_not_written(fault, out)) from fault
+        raise WriteError(target, why_not_written(fault, out)) from fault
 
 
 def _labels_path(case: Case, out: Path) -> Path:
@@ -144,11 +193,13 @@ def _renumbered(
     labels[unknown] = IGNORE_ID
     drawn = (labels > 0) & (labels != IGNORE_ID)
     shown: NDArray[np.bool_] = np.asarray(drawn.any(axis=(1, 2)))
-    if few_slices is None and _has_gaps(shown):
-        few_slices = True
+    seen = ~unknown.all(axis=(1, 2))
+    if few_slices is None and _has_gaps(shown[seen]):
+        few_slices, count = True, int(shown.sum())
         warnings.warn(
-            f"{case.labels}: {int(shown.sum())} single slices are drawn, so the others are taken "
-            "for slices that nobody looked at; say --whole where the organ is really not there",
+            f"{case.labels}: {count} single slice{'s are' if count > 1 else ' is'} drawn, so the "
+            "others are taken for slices that nobody looked at; say --whole where the organ is "
+            "really not there",
             DataWarning,
             stacklevel=3,
         )
@@ -162,16 +213,30 @@ def _read(case: Case, image: Volume) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     if case.labels is None:
         raise DatasetError(f"{case.name} has no labels")
     if case.organs is None:  # masks, of which every value may mean something
-        ids = read_labels(case.labels, like=image).array
-        return ids, np.zeros(ids.shape, dtype=np.bool_)
+        return _read_masks(case.labels, image)
     ids = read_truth(case.labels, case, image=image, organs=case.organs).labels.array
     return ids, ids == IGNORE_ID
 
 
+def _read_masks(folder: Path, image: Volume) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the values of masks; nobody looked at a slice that has none."""
+    source = image.source
+    unknown = np.zeros(image.shape, dtype=np.bool_)
+    if not isinstance(source, FolderSource) or len(pictures(folder)) >= len(source.files):
+        return read_labels(folder, like=image).array, unknown
+    ids = np.zeros(image.shape, dtype=np.uint16)
+    unknown[:] = True
+    for z, mask in read_masks(folder, like=image).items():
+        ids[z], unknown[z] = mask, False
+    return ids, unknown
+
+
 def _has_gaps(shown: NDArray[np.bool_]) -> bool:
-    """Tell whether most slices between the first and the last drawn one are empty."""
+    """Tell whether one slice alone is drawn, or most between the first and the last are empty."""
     where = np.flatnonzero(shown)
-    return len(where) > 0 and len(where) < (1 - MOST_GAPS) * (where[-1] - where[0] + 1)
+    if len(where) <= 1:
+        return len(where) == 1 < len(shown)
+    return len(where) < (1 - MOST_GAPS) * int(where[-1] - where[0] + 1)
 
 
 def _count(labels: NDArray[np.uint8], organs: LabelSet) -> dict[str, int]:
@@ -192,5 +257,15 @@ def _expect_drawn(drawn: Drawn, counts: Mapping[str, Mapping[str, int]]) -> None
     if lacking:
         raise DatasetError(
             f"{', '.join(lacking)}: drawn on no slice of {len(drawn.cases)} scans to learn from; "
-            "draw it on three slices of one scan or more, or leave it out"
+            "draw it on three slices of one scan or more, or leave it out" + _values_of(drawn)
         )
+
+
+def _values_of(drawn: Drawn) -> str:
+    """Say which values there are in masks, which may be others than was thought."""
+    found: set[int] = set()
+    for case in drawn.cases:
+        if case.organs is None and case.labels is not None:
+            found |= {*np.unique(_read_masks(case.labels, read_volume(case.image))[0]).tolist()}
+    values = ", ".join(map(str, sorted(found - {0})))
+    return f"; the masks hold the values {values}" if values else ""

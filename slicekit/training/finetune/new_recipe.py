@@ -14,8 +14,8 @@ from slicekit.recipes import (
     InferenceRecipe,
     InputRecipe,
     Recipe,
-    TrainingRecipe,
     expect_same_view,
+    parse_recipe,
     read_recipe,
 )
 from slicekit.training.pseudo.folder import HELD_OUT, TRAIN, UNLABELLED
@@ -34,8 +34,8 @@ _CHECKPOINT_EVERY = 50
 class Scans:
     """What a recipe must know of the scans."""
 
-    holds_hu: bool
-    """Whether intensities are HU, or pictures that stand for HU."""
+    holds_hu: bool | None
+    """Whether intensities are HU; ``None`` for 8-bit pictures, which may stand for any."""
     unlabelled: bool
     """Whether there are scans without labels."""
     held_out: int
@@ -58,25 +58,36 @@ def new_recipe(
     Raises:
         RecipeError: There is no way to go on from such a model.
     """
-    if base.role not in STEPS:
-        raise RecipeError(
-            f"{base.name!r} is a {base.role}, which is trained from random weights; go on from a "
-            f"{', a '.join(STEPS)}"
-        )
+    expect_tunable(base)
     steps = STEPS[base.role] if steps is None else steps
     input = _input(base, scans)
-    origin = str(Path(start).resolve()) if Path(start).suffix else str(start)
-    return Recipe(
-        name=name,
-        role=base.role,
-        about=f"Fine-tuned from {base.name}: {', '.join(organs.names)}.",
-        licence=base.licence,
-        input=input,
-        organs={} if base.role == "fewshot" else dict(organs.ids),
-        networks=tuple(n.model_copy(update={"start": origin}) for n in base.networks),
-        training=_training(base, scans, steps),
-        inference=_inference(base, input),
-    )
+    file = Path(start)
+    origin = str(file.resolve()) if file.suffix and file.is_file() else str(start)
+    values = {
+        "name": name,
+        "role": base.role,
+        "about": f"Fine-tuned from {base.name}: {', '.join(organs.names)}.",
+        "licence": base.licence,
+        "input": input,
+        "organs": {} if base.role == "fewshot" else dict(organs.ids),
+        "networks": tuple(n.model_copy(update={"start": origin}) for n in base.networks),
+        "training": _training(base, scans, steps),
+        "inference": _inference(base, input),
+    }
+    return parse_recipe(values, source=name)
+
+
+def expect_tunable(base: Recipe) -> None:
+    """Refuse a model from which there is no way to go on.
+
+    Raises:
+        RecipeError: It is of another role than those of ``STEPS``.
+    """
+    if base.role not in STEPS:
+        raise RecipeError(
+            f"{base.name!r} is a {base.role} model, which is trained from random weights; go on "
+            f"--from a {', a '.join(STEPS)}"
+        )
 
 
 def usual_name(organs: LabelSet, role: str) -> str:
@@ -92,23 +103,24 @@ def usual_name(organs: LabelSet, role: str) -> str:
 
 def _input(base: Recipe, scans: Scans) -> InputRecipe:
     """Show the scans as the model is used to see them."""
-    if base.input.modality == "CT" and not scans.holds_hu:
+    if base.input.modality == "CT" and scans.holds_hu is False:
         # MR is stretched over the range of the windows, which is what the encoders know
         return base.input.model_copy(update={"modality": "any", "body_above_hu": None})
     if base.input.modality == "MR" and scans.holds_hu:
         raise RecipeError(
-            f"{base.name!r} was trained on MR and these scans hold HU; go on from a model of CT"
+            f"{base.name!r} was trained on MR and these scans hold HU; go on --from a model of CT"
         )
     return base.input
 
 
-def _training(base: Recipe, scans: Scans, steps: int) -> TrainingRecipe:
+def _training(base: Recipe, scans: Scans, steps: int) -> dict[str, object]:
     before = base.training
+    tuned = before.encoder_rate_share < 1  # itself fine-tuned: its rate is a low one already
     changes: dict[str, object] = {
         "steps": steps,
         "batch": min(before.batch, _BATCH),
         "batch_unlabelled": 0,
-        "learning_rate": before.learning_rate * _RATE_SHARE,
+        "learning_rate": before.learning_rate * (1 if tuned else _RATE_SHARE),
         "encoder_rate_share": _ENCODER_RATE_SHARE,
         "ema": min(before.ema, _EMA),
         "phantoms": 0,
@@ -129,8 +141,8 @@ def _training(base: Recipe, scans: Scans, steps: int) -> TrainingRecipe:
         changes["fewshot"] = before.fewshot.model_copy(
             update={"drawn_share": 0.5, "exclude_classes": ()}
         )
-    kept = before.model_dump(exclude_unset=True) | changes
-    return TrainingRecipe.model_validate(kept)
+    kept = before.model_dump(exclude_unset=True, exclude={"rounds", "teacher"})
+    return kept | changes
 
 
 def _inference(base: Recipe, input: InputRecipe) -> InferenceRecipe:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from slicekit.data.slices import CachedScan
+from slicekit.errors import DatasetError, DataWarning
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.networks import ALPNet
 from slicekit.recipes import Recipe
 from slicekit.runtime import Runtime
+from slicekit.training.evaluation import score_propagator, score_reference
 from slicekit.training.fewshot import protocol_dice
 from slicekit.training.loop import Evaluation
 from slicekit.training.material import Material
@@ -45,6 +49,8 @@ class Expectation:
     def __str__(self) -> str:
         organs = ", ".join(f"{n} {v:.2f}" for n, v in self.dsc.items() if n not in ("dsc", "copy"))
         mean = f"DSC {self.dsc['dsc']:.2f}" + (f" ({organs})" if organs else "")
+        if "copy" in self.dsc:
+            mean += f", where the drawn mask left as it is has {self.dsc['copy']:.2f},"
         names = ", ".join(self.judged_on[:_LISTED]) + (
             f" and {len(self.judged_on) - _LISTED} more" if len(self.judged_on) > _LISTED else ""
         )
@@ -80,8 +86,9 @@ def fly_pilot(
 ) -> Expectation | None:
     """Train for a fifth of the steps and score what was kept apart: what is held out anyway.
 
-    Where nothing is, the last drawn scan is kept apart; of a single one every other block of drawn
-    slices. A few-shot model needs a scan to support another: with one alone nothing can be told.
+    Where nothing is, a drawn scan is kept apart whose organs the others teach, the last one of
+    those; where there is none, every other block of drawn slices. A few-shot model needs a scan to
+    support another: with one alone nothing can be told.
 
     Args:
         material: What the training proper learns from.
@@ -93,6 +100,9 @@ def fly_pilot(
 
     Returns:
         What was found; ``None`` where there is nothing to judge on.
+
+    Warns:
+        DataWarning: There is not; the training proper can go on all the same.
     """
     most = recipe.training.steps
     steps = max(min(_LEAST_STEPS, most), round(STEPS_SHARE * most))
@@ -100,16 +110,32 @@ def fly_pilot(
     short = recipe.model_copy(update={"training": training})
     trial = plan_trial(material, short, organs, runtime)
     if trial is None:
+        _tell_nothing("too little is drawn to keep some of it apart")
         return None
-    network = prepare_network(short, out)
-    _, scores = train_on(
-        trial.material, network, short,
-        out=out, runtime=runtime, evaluate=trial.evaluate, progress=progress,
-    )  # fmt: skip
+    try:
+        _, scores = train_on(
+            trial.material, prepare_network(short, out), short,
+            out=out, runtime=runtime, evaluate=trial.evaluate, progress=progress,
+        )  # fmt: skip
+    except DatasetError as fault:  # of a part of the scans; all of them may do
+        _tell_nothing(str(fault))
+        return None
+    if not math.isfinite(scores["dsc"]):
+        _tell_nothing("no organ is left on what was kept apart")
+        return None
     names = tuple(scan.name for scan in trial.judged)
     said = Expectation(steps, most, names, trial.same_scan, scores)
     log.info("%s", said)
     return said
+
+
+def _tell_nothing(why: str) -> None:
+    warnings.warn(
+        f"nothing tells what to expect of the new model: {why}; draw the organ on more slices, or "
+        "on another scan",
+        DataWarning,
+        stacklevel=3,
+    )
 
 
 def plan_trial(
@@ -120,14 +146,43 @@ def plan_trial(
         return Trial(material, material.held_out, False, None)
     if recipe.role == "fewshot":
         return _plan_fewshot(material, recipe, organs, runtime)
-    *kept, judged = material.labelled
-    same = not kept
-    if same:
-        kept, judged = [hide_blocks(judged, odd=True)], hide_blocks(judged, odd=False)
-        if not (kept[0].slices_of and judged.slices_of):
-            return None
-    apart = replace(material, labelled=tuple(kept), held_out=(judged,))
-    return Trial(apart, (judged,), same, None)
+    kept, judged = _scan_apart(material.labelled) or _slices_apart(material.labelled)
+    if not judged:
+        return None
+    apart = replace(material, labelled=kept, held_out=judged)
+    same = {scan.name for scan in kept} >= {scan.name for scan in judged}
+    score: Evaluation | None = None
+    if recipe.role == "reference":  # every slice, as only some of them may be drawn
+        score = partial(score_reference, scans=judged, recipe=recipe, runtime=runtime, every=1)
+    elif recipe.training.tracks is None:
+        score = partial(score_propagator, scans=judged, recipe=recipe, runtime=runtime, every=1)
+    return Trial(apart, judged, same, score)
+
+
+_Parted = tuple[tuple[CachedScan, ...], tuple[CachedScan, ...]]
+"""What is kept to learn from, and what is judged on."""
+
+
+def _scan_apart(scans: Sequence[CachedScan]) -> _Parted | None:
+    """Keep the last scan apart whose organs are all drawn on others too."""
+    for n in reversed(range(len(scans))):
+        kept, judged = (*scans[:n], *scans[n + 1 :]), scans[n]
+        if judged.slices_of and judged.slices_of.keys() <= _organs(kept):
+            return kept, (judged,)
+    return None
+
+
+def _slices_apart(scans: Sequence[CachedScan]) -> _Parted:
+    """Keep slices of every scan apart; nothing is judged on where no organ is left for both."""
+    kept = tuple(hide_blocks(scan, odd=True) for scan in scans)
+    judged = tuple(hide_blocks(scan, odd=False) for scan in scans)
+    if not _organs(kept) & _organs(judged):
+        return kept, ()
+    return kept, tuple(scan for scan in judged if scan.slices_of)
+
+
+def _organs(scans: Sequence[CachedScan]) -> set[int]:
+    return set().union(*(scan.slices_of for scan in scans))
 
 
 def _plan_fewshot(

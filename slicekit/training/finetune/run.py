@@ -6,24 +6,26 @@ goes on where it was interrupted.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slicekit.checkpoint import load_weights, save_weights
 from slicekit.data.drawn import find_drawn
 from slicekit.data.intensity import holds_hu
-from slicekit.errors import RecipeError, WriteError
-from slicekit.inference.model import bundled, recipe_of
+from slicekit.errors import RecipeError
+from slicekit.inference.model import expect_weights, find_weights, recipe_of
 from slicekit.io import FolderSource, read_volume
 from slicekit.io.atomic import write_text
 from slicekit.recipes import Recipe, WeightsRecipe, change_recipe, recipe_to_toml
 from slicekit.runtime import Runtime
+from slicekit.training.finetune.claim import DATASET, PILOT, RUN, claim
 from slicekit.training.finetune.dataset import NewDataset, make_dataset
-from slicekit.training.finetune.new_recipe import Scans, new_recipe, usual_name
+from slicekit.training.finetune.new_recipe import Scans, expect_tunable, new_recipe, usual_name
 from slicekit.training.finetune.pilot import Expectation, fly_pilot
+from slicekit.training.finished import expect_learnt_from, finished_weights
+from slicekit.training.loop import STATE
 from slicekit.training.material import gather
 from slicekit.training.run import prepare_network, train_on, write_weights
 
@@ -83,12 +85,13 @@ def finetune(
     Args:
         data: As ``find_drawn`` takes it.
         start: The model to go on from: a name, a recipe or a weights file.
-        out: Folder of the run; a run that was interrupted goes on from what lies there.
+        out: Folder of the run; one that was interrupted goes on from what lies there, and one
+            that is done gives the same model again.
         models: Folder that takes ``NAME.toml`` and ``NAME.safetensors``.
         runtime: Device, precision and threads.
         options: What the user said.
         progress: Told about every step.
-        told: Told what to expect as soon as that is known.
+        told: Told what to expect as soon as that is known; a warning says where it cannot be.
 
     Raises:
         DatasetError: Nothing is drawn, or the dataset cannot be meant.
@@ -100,55 +103,61 @@ def finetune(
         Interrupted: A signal came; the state was saved first.
     """
     folder, shelf = Path(out), Path(models)
-    base = recipe_of(start)
-    drawn = find_drawn(data, options.organs)
-    name = options.name or usual_name(drawn.organs, base.role)
-    _expect_free(name, shelf, folder)
-    made = make_dataset(drawn, folder / "dataset", few_slices=options.few_slices)
-    recipe = new_recipe(
-        base, start=start, name=name, organs=made.organs, scans=_look(made), steps=options.steps
-    )
-    recipe = change_recipe(recipe, options.changes)
-    material = gather(recipe, [made.folder], judged_otherwise=options.pilot)
-    said = None
+    recipe, made = _lay_out(Path(data), start, folder, shelf, options)
+    material = gather(recipe, [made.folder], judged_otherwise=True)  # or not at all, as asked for
+    run, said = folder / RUN, None
+    if (done := finished_weights(recipe, run)) is not None:
+        expect_learnt_from(done, material)
+        kept, described = _keep(done.path, recipe, shelf, expected=None)
+        return Finetuned(recipe.name, described, kept, None, done.card["scores"])
     if options.pilot:
         said = fly_pilot(
-            material, recipe, made.organs, out=folder / "pilot", runtime=runtime,
+            material, recipe, made.organs, out=folder / PILOT, runtime=runtime,
             progress=lambda done, total: progress("pilot", done, total),
         )  # fmt: skip
     if said is not None:
         told(said)
-    run = folder / "run"
     average, scores = train_on(
         material, prepare_network(recipe, run), recipe, out=run, runtime=runtime,
         progress=lambda done, total: progress("training", done, total),
     )  # fmt: skip
     file = write_weights(average, material, recipe, scores, out=run, runtime=runtime)
     kept, described = _keep(file, recipe, shelf, expected=said)
-    return Finetuned(name, described, kept, said, scores)
+    return Finetuned(recipe.name, described, kept, said, scores)
 
 
-def _expect_free(name: str, shelf: Path, folder: Path) -> None:
-    """Refuse the name of another model, before hours are spent.
+def _lay_out(
+    data: Path, start: str | Path, folder: Path, shelf: Path, options: FinetuneOptions
+) -> tuple[Recipe, NewDataset]:
+    """Make the dataset and the recipe, once it is sure that the model can be made and kept."""
+    base = recipe_of(start)
+    expect_tunable(base)
+    drawn = find_drawn(data, options.organs)
+    name = options.name or usual_name(drawn.organs, base.role)
+    claim(name, data=data, folder=folder, shelf=shelf)
+    going_on = [folder / RUN / STATE, folder / RUN / f"{name}.safetensors"]
+    if not any(file.exists() for file in going_on):  # else it has its weights there
+        expect_weights(find_weights(start)[0], start)
+    made = make_dataset(drawn, folder / DATASET, few_slices=options.few_slices)
+    recipe = new_recipe(
+        base, start=start, name=name, organs=made.organs, scans=_look(made), steps=options.steps
+    )
+    return _changed(recipe, options.changes), made
 
-    Raises:
-        RecipeError: There is a model of that name that this run has not made.
-    """
-    file, note = shelf / f"{name}.toml", folder / "model.json"
-    ours = note.is_file() and json.loads(note.read_text(encoding="utf-8")) == name
-    taken = [path for path in (file, bundled("models") / f"{name}.toml") if path.exists()]
-    if taken and not ours:
-        raise RecipeError(
-            f"there is a model {name!r} already, {taken[0]}; give another --name, or remove it"
-        )
-    write_text(note, json.dumps(name) + "\n")
+
+def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Change a recipe as the user says, but for its name."""
+    changed = change_recipe(recipe, changes)
+    if changed.name != recipe.name:
+        raise RecipeError(f"--set name={changed.name}: say it with --name")
+    return changed
 
 
 def _look(made: NewDataset) -> Scans:
     image = read_volume(made.first_image)
     picture = isinstance(image.source, FolderSource) and image.source.gray_range is None
     return Scans(
-        holds_hu=picture or holds_hu(image),
+        holds_hu=None if picture else holds_hu(image),
         unlabelled=bool(made.unlabelled),
         held_out=len(made.held_out),
     )
@@ -160,13 +169,11 @@ def _keep(
     """Put weights and recipe where models are found by name; the recipe last."""
     weights = load_weights(file)
     card = weights.card
+    target, described = shelf / file.name, shelf / f"{recipe.name}.toml"
     if expected is not None:
         card = {**card, "pilot": {"steps": expected.steps, "dsc": expected.dsc}}
-    target, described = shelf / file.name, shelf / f"{recipe.name}.toml"
-    try:
-        shelf.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise WriteError(shelf, f"cannot be made ({fault.strerror})") from fault
+    elif target.is_file():  # what the pilot of an earlier start said
+        card = load_weights(target).card | card
     sha256 = save_weights(target, weights.state, recipe, card=card)
     entry = WeightsRecipe(file=target.name, sha256=sha256)
     write_text(described, recipe_to_toml(recipe.model_copy(update={"weights": entry})))

@@ -111,6 +111,8 @@ def _cases(plan: FolderPlan) -> Iterable[Case]:
 
 def image_name(case: Case) -> str:
     """Name a scan so that it is read as the same case, with a file in labelsTr or without."""
+    if case.image.is_dir():  # of slices, and perhaps not called as the case
+        return f"{case.name}_0000" if case.name.endswith("_0000") else case.name
     ending = ".nii.gz" if case.image.name.endswith(".nii.gz") else ".nii"
     stem = case.image.name.removesuffix(ending)
     # nnU-Net takes four digits for a channel, unless labels of that name say otherwise
@@ -123,7 +125,7 @@ def _labels_name(case: Case) -> str:
 
 
 def link(source: Path, target: Path) -> None:
-    """Link to a file, or copy it where the file system knows no links."""
+    """Link to a file or folder, or copy it where the file system knows no links."""
     real = source.resolve()
     if target.is_symlink() and target.resolve() == real:
         return
@@ -131,4 +133,7 @@ def link(source: Path, target: Path) -> None:
     try:
         target.symlink_to(real)
     except OSError:
-        shutil.copyfile(real, target)
+        if real.is_dir():
+            shutil.copytree(real, target)
+        else:
+            shutil.copyfile(real, target)

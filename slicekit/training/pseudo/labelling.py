@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,12 @@ from pathlib import Path
 from slicekit.data.cases import Case, Dataset, Groups
 from slicekit.data.intensity import as_expected
 from slicekit.data.truth import read_truth
-from slicekit.errors import DatasetError, SlicekitError, WriteError, lacks_memory
+from slicekit.errors import DatasetError, DataWarning, SlicekitError, WriteError, lacks_memory
 from slicekit.inference.model import Model
 from slicekit.io import read_labels, read_volume, write_labels
-from slicekit.io.atomic import write_text
 from slicekit.labels import LabelSet
 from slicekit.training.pseudo.accept import accepted_labels
+from slicekit.training.pseudo.claim import claim, expect_ours
 from slicekit.training.pseudo.facts import OrganFacts, measure_facts
 from slicekit.training.pseudo.facts_file import read_facts, write_facts
 from slicekit.training.pseudo.folder import (
@@ -34,8 +35,8 @@ from slicekit.training.pseudo.judge import Judgement, judge_measured
 from slicekit.training.pseudo.needs import (
     WORK,
     Helpers,
+    choose_rules,
     drawn_whole,
-    expect_possible,
     prediction,
 )
 from slicekit.training.pseudo.predict import body_of, losses_of, predict_scan
@@ -43,12 +44,12 @@ from slicekit.training.pseudo.prior import Prior, learn_prior
 from slicekit.training.pseudo.prior_file import write_prior
 from slicekit.training.pseudo.ranking import keep_best
 from slicekit.training.pseudo.rules import Rule
+from slicekit.training.pseudo.tally import tally
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, the scans done and the scans in all."""
-_MARK = "slicekit pseudo 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def label_dataset(
     model: Model,
     out: Path,
     *,
-    rules: Sequence[Rule],
+    rules: Sequence[Rule] | None,
     helpers: Helpers = Helpers(),
     progress: Progress = lambda stage, done, total: None,
 ) -> PseudoDataset:
@@ -88,7 +89,8 @@ def label_dataset(
         groups: Which of them are labelled, to be labelled, held out.
         model: Names the organs, with its propagator or without.
         out: Folder of the result; a folder that an earlier run of this began is gone on with.
-        rules: What an organ must pass, as ``parse_rules`` gives them.
+        rules: What an organ must pass, as ``parse_rules`` gives them; for ``None`` the usual ones
+            of those that can be asked here.
         helpers: What rules need besides.
         progress: Told about every scan.
 
@@ -103,22 +105,22 @@ def label_dataset(
         WriteError: ``out`` holds something else, or cannot be written. What was finished before
             stays and is not computed again.
     """
-    expect_possible(
+    asked = choose_rules(
         dataset, groups.labelled, model.recipe, rules=rules, helpers=helpers, carrier=model.carrier
     )
-    _expect_ours(out, dataset, helpers.earlier)
+    expect_ours(out, dataset.folder, earlier=helpers.earlier)
+    claim(out, dataset.folder)
     prior = helpers.prior or _learn(groups.labelled, dataset.labels, model, progress)
     if prior is not None:
         write_prior(out / WORK / "prior.json", prior, overwrite=True)
-    facts, failures = _measure(groups.free, model, out, rules, helpers, progress)
-    judgements = {name: judge_measured(one, prior, rules) for name, one in facts.items()}
+    facts, failures = _measure(groups.free, model, out, asked, helpers, progress)
+    judgements = {name: judge_measured(one, prior, asked) for name, one in facts.items()}
     if helpers.per_organ is not None:
         judgements = keep_best(judgements, per_organ=helpers.per_organ)
     free = {case.name: case for case in groups.free if case.name in facts}
-    made = PseudoDataset(
-        out, dataset.labels, tuple(rules), prior, free, facts, judgements, failures
-    )
+    made = PseudoDataset(out, dataset.labels, asked, prior, free, facts, judgements, failures)
     _write(made, dataset, groups)
+    _tell(made)
     return made
 
 
@@ -152,34 +154,30 @@ def _measure(
     return facts, failures
 
 
-def _expect_ours(out: Path, dataset: Dataset, earlier: Path | None) -> None:
-    """Refuse a folder that holds anything but an earlier run of this; mark it as ours."""
-    if earlier is not None and out.resolve() == earlier.resolve():
-        raise WriteError(out, "is the earlier round itself; name another folder for this one")
-    mark = out / WORK / "about.json"
-    if out.resolve() == dataset.folder.resolve():
-        raise WriteError(out, "is the dataset itself; name another folder for the pseudo labels")
-    source = str(dataset.folder.resolve())
-    try:
-        about = json.loads(mark.read_text(encoding="utf-8"))
-        ours, before = about["kind"] == _MARK, about["source"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        ours, before = False, source
-    if not ours and _holds_files(out):
-        raise WriteError(out, "holds something else; name a new or an empty folder")
-    if before != source:
-        raise WriteError(out, f"holds pseudo labels of {before}; name another folder for {source}")
-    write_text(mark, json.dumps({"kind": _MARK, "source": source}) + "\n")
-
-
-def _holds_files(out: Path) -> bool:
-    """Tell whether there is more than what a run leaves that could not even begin."""
-    try:
-        if not out.is_dir():
-            return out.exists()
-        return any(not path.is_dir() for path in out.rglob("[!.]*"))
-    except OSError as fault:
-        raise WriteError(out, f"cannot be looked into ({fault.strerror}); check rights") from fault
+def _tell(made: PseudoDataset) -> None:
+    """Log how much was accepted; warn where nothing was, for then nothing more is learnt."""
+    counts = tally(made.judgements, made.organs)
+    accepted = sum(one.accepted for one in counts.values())
+    found = sum(one.found for one in counts.values())
+    log.info(
+        "%s: %d of %d organs accepted that were found in %d scans (%s)",
+        made.folder, accepted, found, len(made.cases),
+        ", ".join(f"{organ}: {one}" for organ, one in counts.items()),
+    )  # fmt: skip
+    if any(one.accepted for organs in made.judgements.values() for one in organs.values()):
+        return
+    why = (
+        f"none of {found} organs that were found passed the rules "
+        f"{' '.join(repr(str(rule)) for rule in made.rules)}; the reasons are in pseudo.csv"
+        if found
+        else "the model found no organ; train it longer, or give it scans of its own kind"
+    )
+    warnings.warn(
+        f"{made.folder}: nothing was accepted in {len(made.cases)} scans, so they teach nothing "
+        f"new: {why}",
+        DataWarning,
+        stacklevel=3,
+    )
 
 
 def _learn(

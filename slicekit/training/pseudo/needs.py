@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slicekit.data.cases import Case, Dataset
-from slicekit.errors import DatasetError, RecipeError
+from slicekit.errors import DatasetError, DataWarning, RecipeError
 from slicekit.inference.model import Carrier, Model
 from slicekit.recipes import Recipe
 from slicekit.training.pseudo.prior import Prior
-from slicekit.training.pseudo.rules import Rule, kind_of
+from slicekit.training.pseudo.rules import Rule, kind_of, usual_rules
 
 WORK = "pseudo"
 """Folder, inside of the new dataset, of what was predicted and measured."""
@@ -31,28 +32,34 @@ class Helpers:
     """How many cases an organ keeps, the best ones; all that pass for ``None``."""
 
 
-def expect_possible(
+def choose_rules(
     dataset: Dataset,
     labelled: Sequence[Case],
     recipe: Recipe,
     *,
-    rules: Sequence[Rule],
+    rules: Sequence[Rule] | None,
     helpers: Helpers,
     carrier: Carrier | None,
-) -> None:
-    """Refuse at the door what would fail after hours.
+) -> tuple[Rule, ...]:
+    """Say what is asked of organs, and refuse at the door what would fail after hours.
 
     Args:
         dataset: Where the scans come from.
         labelled: Cases whose labels are true.
         recipe: Of the model that is to name the organs.
-        rules: What an organ must pass.
+        rules: What an organ must pass, as a user names it; ``None`` for the usual rules.
         helpers: What there is beside the model.
         carrier: The model's propagator.
 
+    Returns:
+        The rules that were named, or the usual ones without those that lack what they need.
+
     Raises:
         DatasetError: The dataset names other organs than the model.
-        RecipeError: A rule needs what is not there.
+        RecipeError: A rule that was named needs what is not there.
+
+    Warns:
+        DataWarning: Usual rules were left out; the message names them.
     """
     if dict(dataset.labels.ids) != recipe.organs:
         raise DatasetError(
@@ -60,23 +67,47 @@ def expect_possible(
             f"{dict(dataset.labels.ids)} against {recipe.organs}; make them equal, ids too"
         )
     _expect_helpers(recipe, helpers)
+    missing = _missing(labelled, recipe, helpers, carrier)
+    asked = usual_rules(recipe.role) if rules is None else tuple(rules)
+    lacks = {rule: lack for rule in asked if (lack := _lack(rule, missing))}
+    if not lacks:
+        return asked
+    if rules is not None:
+        rule, lack = next(iter(lacks.items()))
+        raise RecipeError(f"the rule {rule.name!r} needs {lack}; give it, or leave the rule out")
+    left = tuple(rule for rule in asked if rule not in lacks)
+    warnings.warn(
+        f"of the usual rules {', '.join(rule.name for rule in lacks)} cannot be asked, which need "
+        f"{' and '.join(dict.fromkeys(lacks.values()))}; asked are only "
+        f"{' '.join(repr(str(rule)) for rule in left)}",
+        DataWarning,
+        stacklevel=3,
+    )
+    return left
+
+
+def _missing(
+    labelled: Sequence[Case], recipe: Recipe, helpers: Helpers, carrier: Carrier | None
+) -> dict[str, str | None]:
+    """Name what rules need and is not there: need to what would help, ``None`` where it is."""
     whole_slices = carrier is not None and not carrier.in_regions
     knows = helpers.prior is not None or bool(drawn_whole(labelled))
-    missing = {
-        "losses": helpers.other is None and "another model (--judge)",
-        "earlier": helpers.earlier is None and "the folder of an earlier round (--earlier)",
-        "members": len(recipe.networks) < 2 and "a committee of two networks or more",
-        "confidence": recipe.role == "volumetric" and "a committee of networks",
-        "both_ways": not whole_slices and "a propagator that carries whole slices",
-        "prior": not knows and "labelled scans, drawn on all slices, or a prior (--prior)",
+    wanted = {
+        "losses": (helpers.other is not None, "another model (--judge)"),
+        "earlier": (helpers.earlier is not None, "the folder of an earlier round (--earlier)"),
+        "members": (len(recipe.networks) > 1, "a committee of two networks or more"),
+        "confidence": (recipe.role != "volumetric", "a committee of networks"),
+        "both_ways": (whole_slices, "a propagator that carries whole slices"),
+        "prior": (knows, "labelled scans, drawn on all slices, or a prior (--prior)"),
     }
-    for rule in rules:
-        kind = kind_of(rule.name)
-        for need in (kind.argument, "prior" if kind.needs_prior else None):
-            if need is not None and (lack := missing[need]):
-                raise RecipeError(
-                    f"the rule {rule.name!r} needs {lack}; give it, or leave the rule out"
-                )
+    return {need: None if there else what for need, (there, what) in wanted.items()}
+
+
+def _lack(rule: Rule, missing: Mapping[str, str | None]) -> str | None:
+    """Say what a rule lacks; nothing where it can be asked."""
+    kind = kind_of(rule.name)
+    needs = (kind.argument, "prior" if kind.needs_prior else None)
+    return next((lack for need in needs if need and (lack := missing[need])), None)
 
 
 def drawn_whole(cases: Sequence[Case]) -> list[Case]:

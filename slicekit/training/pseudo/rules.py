@@ -116,7 +116,9 @@ def parse_rules(written: Sequence[str]) -> tuple[Rule, ...]:
     """Read rules as a user writes them.
 
     Args:
-        written: Each a name, or a name with a threshold: ``"agreement>=0.8"``, ``"loss<=0.3"``.
+        written: Each a name, or a name with a threshold: ``"agreement=0.8"``, ``"loss=0.3"``. What
+            is meant is clear, so ``=`` stands for ``>=`` or ``<=``, whichever the rule compares by;
+            a shell takes ``>`` and ``<`` for files unless they stand in quotes.
 
     Returns:
         The rules in the same order; none for none, and then every organ is accepted.
@@ -126,7 +128,7 @@ def parse_rules(written: Sequence[str]) -> tuple[Rule, ...]:
             wrong way round, or its threshold cannot be meant.
 
     Example:
-        >>> [str(rule) for rule in parse_rules(["volume", "agreement>=0.9", "voxels >= 500"])]
+        >>> [str(rule) for rule in parse_rules(["volume", "agreement=0.9", "voxels >= 500"])]
         ['volume>=0.5', 'agreement>=0.9', 'voxels>=500']
     """
     rules = [_parse(text) for text in written]
@@ -141,16 +143,18 @@ def _parse(text: str) -> Rule:
     parts = _WRITTEN.fullmatch(text)
     if parts is None:
         raise RecipeError(
-            f"a rule is NAME or NAME>=NUMBER, such as volume or agreement>=0.8, got {text!r}"
+            f"a rule is NAME or NAME=NUMBER, such as volume or agreement=0.8, got {text!r}; with "
+            f">= or <= it must stand in quotes, since a shell takes > and < for files"
         )
     name = parts["name"]
     kind = kind_of(name)
     if parts["sign"] is None:
         return Rule(name, kind.threshold)
-    if parts["sign"] != kind.sign:
+    if parts["sign"] not in ("=", kind.sign):
         raise RecipeError(
             f"the rule {name!r} is good where it is {'high' if kind.sign == '>=' else 'low'}; "
-            f"write {name}{kind.sign}{parts['limit']}, got {text!r}"
+            f"write {name}={parts['limit']}, or '{name}{kind.sign}{parts['limit']}' in quotes, "
+            f"since a shell takes > and < for files; got {text!r}"
         )
     try:
         limit = float(parts["limit"])

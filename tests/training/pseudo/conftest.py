@@ -206,7 +206,7 @@ def label(boxes, seer, tmp_path) -> Callable[..., PseudoDataset]:
             choose_groups(dataset, **chosen),
             model or seer(),
             out or tmp_path / "out",
-            rules=parse_rules(rules),
+            rules=None if rules is None else parse_rules(rules),
             helpers=Helpers(**helpers),
             progress=progress,
         )

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 
 from slicekit.data.annotations import FILE_NAME
-from slicekit.data.cases import find_cases
+from slicekit.data.cases import Case, find_cases
 from slicekit.errors import DatasetError, ReadError, WriteError
 from slicekit.io import read_labels, write_labels
-from slicekit.training.pseudo.folder import FolderPlan, begin_folder, finish_folder, labels_path
+from slicekit.training.pseudo.folder import (
+    FolderPlan,
+    begin_folder,
+    finish_folder,
+    image_name,
+    labels_path,
+    link,
+)
 
 
 @pytest.fixture
@@ -102,3 +109,27 @@ def test_faults_of_the_disk_are_told(plan, tmp_path):
     with pytest.raises(ReadError, match="cannot be read any more"):
         finish_folder(tmp_path / "new", plan)
     assert not (tmp_path / "new" / "dataset.json").exists()
+
+
+def test_a_folder_of_slices_is_called_as_its_case(tmp_path):
+    (tmp_path / "images").mkdir()
+    names = ("p", "p_0001", "p_0000")
+    found = [image_name(Case(name, tmp_path / "images", None)) for name in names]
+    assert found == ["p", "p_0001", "p_0000_0000"]  # four zeros would be taken for a channel
+
+
+@pytest.mark.parametrize("knows_links", [True, False])
+def test_files_and_folders_are_linked_or_copied(knows_links, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    if not knows_links:
+        monkeypatch.setattr(Path, "symlink_to", refuse)
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "scan" / "1.png").write_text("slice")
+    for name in ("scan", "scan/1.png"):
+        target = tmp_path / f"to_{Path(name).name}"
+        link(tmp_path / name, target)
+        assert target.is_symlink() == knows_links
+    assert (tmp_path / "to_scan" / "1.png").read_text() == "slice"
+    assert (tmp_path / "to_1.png").read_text() == "slice"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from slicekit.data.annotations import FILE_NAME
 from slicekit.data.cases import find_cases
-from slicekit.errors import DatasetError, RecipeError, WriteError
+from slicekit.errors import DatasetError, DataWarning, RecipeError, WriteError
 from slicekit.io import read_labels
 from slicekit.training.material import gather
 from slicekit.training.pseudo import labelling
@@ -71,6 +72,7 @@ def test_training_finds_in_it_what_was_accepted(label, seer):
     }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*nothing was accepted")
 def test_a_scan_of_which_nothing_is_accepted_stays_unlabelled(label):
     made = label(rules=["voxels>=1e6"])
     dataset = find_cases(made.folder)
@@ -116,6 +118,7 @@ def test_partly_annotated_cases_keep_their_entries(label, boxes, patients):
     assert (made.prior.organs["spleen"].annotated, made.prior.organs["spleen"].absent) == (2, 0)
 
 
+@pytest.mark.filterwarnings("ignore:.*nothing was accepted")
 def test_names_that_end_in_a_channel_stay_cases(label, boxes, patients):
     """nnU-Net's ``_0000`` belongs to the name where labels of that name say so."""
     for case in ("scan_0000", "scan_0001"):
@@ -258,3 +261,15 @@ def test_a_refused_call_leaves_no_folder(label, tmp_path):
     with pytest.raises(RecipeError):
         label(rules=["loss"])
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_accepted_is_logged_and_nothing_at_all_is_a_warning(label, caplog):
+    with caplog.at_level(logging.INFO):
+        made = label()
+    assert (
+        f"{made.folder}: 5 of 6 organs accepted that were found in 2 scans "
+        "(liver: 2 of 2 accepted, spleen: 1 of 2 accepted, aorta: 2 of 2 accepted)"
+    ) in caplog.text
+    told = r"nothing was accepted in 2 scans, .* none of 6 organs .* the rules 'voxels>=1e\+06'"
+    with pytest.warns(DataWarning, match=told):
+        label(rules=["voxels>=1e6"])

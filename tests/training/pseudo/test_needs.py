@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from slicekit.errors import DatasetError, RecipeError
+from slicekit.data.annotations import FILE_NAME
+from slicekit.errors import DatasetError, DataWarning, RecipeError
 from slicekit.inference.model import load_model
 from slicekit.recipes import parse_recipe
 from slicekit.training.pseudo import learn_prior, measure_facts
@@ -86,3 +88,36 @@ def test_an_earlier_round_is_a_folder_of_predictions(label, boxes, tmp_path, pre
 def test_an_unknown_rule_is_told_with_the_likely_one(label):
     with pytest.raises(RecipeError, match=r"unknown rule 'agrement'.*'agreement'"):
         label(rules=["agrement"])
+
+
+@pytest.fixture
+def sparse(boxes):
+    """Of every labelled scan only some slices were drawn."""
+    drawn = {name: {"annotated_slices": [4, 8]} for name in ("one", "two")}
+    (boxes / FILE_NAME).write_text(json.dumps(drawn))
+
+
+@pytest.mark.usefixtures("sparse")
+def test_usual_rules_that_lack_what_they_need_are_left_out_with_a_warning(label):
+    told = r"rules volume, order cannot be asked, which need labelled scans, .* or a prior.* only "
+    with pytest.warns(DataWarning, match=told + "'component>=0.9' 'confidence>=0.7'"):
+        made = label(rules=None)
+    assert [rule.name for rule in made.rules] == ["component", "confidence"]
+    assert made.prior is None
+    assert sum(one.accepted for one in made.judgements["sound"].values()) == 3
+
+
+@pytest.mark.usefixtures("sparse")
+def test_rules_that_were_named_are_not_left_out(label, predicted):
+    with pytest.raises(RecipeError, match="the rule 'order' needs labelled scans"):
+        label(rules=["component", "order"])
+    assert predicted == []
+
+
+def test_with_a_prior_or_whole_scans_all_usual_rules_are_asked(label, patients, boxes):
+    usual = ["volume", "component", "order", "confidence"]
+    made = label(rules=None)
+    assert [rule.name for rule in made.rules] == usual
+    drawn = {name: {"annotated_slices": [4, 8]} for name in ("one", "two")}
+    (boxes / FILE_NAME).write_text(json.dumps(drawn))
+    assert [rule.name for rule in label(rules=None, prior=made.prior).rules] == usual

@@ -79,6 +79,7 @@ def test_case_34_a_full_disk_while_a_prediction_is_written(label, noisy, predict
     assert np.array_equal(found.array, noisy.array)
 
 
+@pytest.mark.filterwarnings("ignore:.*nothing was accepted")
 def test_case_34_a_full_disk_while_accepted_labels_are_written(label, noisy, predicted, tmp_path):
     out = tmp_path / "out"
     label(rules=["voxels>=1e6"])

@@ -21,6 +21,14 @@ def test_names_thresholds_and_blanks():
     assert RULES["voxels"].threshold == 2000  # Gao et al.
 
 
+@pytest.mark.parametrize(
+    ("written", "same"), [("agreement=0.9", "agreement>=0.9"), ("loss = 0.2", "loss<=0.2")]
+)
+def test_a_rule_can_be_written_without_signs_that_a_shell_takes(written, same):
+    assert parse_rules([written]) == parse_rules([same])
+    assert str(parse_rules([written])[0]) == same
+
+
 @given(st.sampled_from(sorted(RULES)), st.floats(0, 1))
 def test_what_a_rule_says_of_itself_can_be_read_again(name, threshold):
     (rule,) = parse_rules([str(Rule(name, threshold))])
@@ -33,16 +41,16 @@ def test_what_a_rule_says_of_itself_can_be_read_again(name, threshold):
     [
         (["volum"], "did you mean 'volume'"),
         (["both_ways>=0.5"], "did you mean 'both-ways'"),
-        (["agreement<=0.8"], "good where it is high; write agreement>=0.8"),
-        (["loss>=0.8"], "good where it is low; write loss<=0.8"),
-        (["agreement=0.8"], "write agreement>=0.8"),
-        (["agreement>0.8"], "write agreement>=0.8"),
+        (["agreement<=0.8"], "is high; write agreement=0.8, or 'agreement>=0.8' in quotes, since"),
+        (["loss>=0.8"], "good where it is low; write loss=0.8, or 'loss<=0.8' in quotes"),
+        (["agreement==0.8"], "write agreement=0.8"),
+        (["agreement>0.8"], "write agreement=0.8"),
         (["agreement>=much"], "must be a number"),
         (["agreement>=1.5"], "from 0 to 1, got 1.5"),
         (["agreement>=nan"], "from 0 to 1, got nan"),
         (["voxels>=-3"], "got -3"),
         ([""], "a rule is NAME"),
-        (["agreement 0.8"], "a rule is NAME"),
+        (["agreement 0.8"], "such as volume or agreement=0.8.* a shell takes > and < for files"),
         (["agreement>="], "a rule is NAME"),
         (["volume", "order", "volume>=0.2"], "'volume' is written twice"),
     ],
