@@ -22,9 +22,9 @@ from results_io import RESULTS, write_result
 from skimage import segmentation
 
 from slicekit.io import read_volume
-from slicekit.superpixels.foreground import foreground
-from slicekit.superpixels.merge import merge
-from slicekit.superpixels.slic import slic
+from slicekit.superpixels.body import foreground
+from slicekit.superpixels.merging import merge
+from slicekit.superpixels.iterative import slic
 
 SIDE, SEGMENTS = 256, 400
 Slices = NDArray[np.float32]

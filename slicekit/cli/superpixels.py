@@ -79,9 +79,9 @@ def _cut(source: Path, target: Path, wish: _Wish, told: Callable[[str, int, int]
     import numpy as np
 
     from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
-    from slicekit.superpixels.foreground import foreground
-    from slicekit.superpixels.merge import merge
-    from slicekit.superpixels.slic import slic
+    from slicekit.superpixels.body import foreground
+    from slicekit.superpixels.merging import merge
+    from slicekit.superpixels.iterative import slic
 
     expect_writable(target, overwrite=wish.overwrite, inputs=[source])
     image = read_volume(source, volume_index=wish.volume)

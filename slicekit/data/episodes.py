@@ -22,9 +22,9 @@ from slicekit.data.slices import CachedScan, crop_or_pad, unit_slices
 from slicekit.errors import DatasetError
 from slicekit.labels import IGNORE_ID
 from slicekit.recipes import FewShotRecipe
-from slicekit.superpixels.foreground import foreground
-from slicekit.superpixels.merge import merge
-from slicekit.superpixels.slic import slic
+from slicekit.superpixels.body import foreground
+from slicekit.superpixels.merging import merge
+from slicekit.superpixels.iterative import slic
 
 ATTEMPTS = 500
 """Draws after which it is clear that no region has a size that is allowed."""

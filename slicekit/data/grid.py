@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from slicekit.checks import expect_shape
 from slicekit.recipes import InputRecipe
-from slicekit.superpixels.foreground import body_box
+from slicekit.superpixels.body import body_box
 from slicekit.volume import Volume
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from slicekit.errors import DataWarning
 from slicekit.recipes import InputRecipe
-from slicekit.superpixels.foreground import body_box
+from slicekit.superpixels.body import body_box
 from slicekit.volume import Volume
 
 BODY_WIDTH_MM = 350.0

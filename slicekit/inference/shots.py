@@ -21,7 +21,7 @@ from slicekit.inference.model import DEFAULT_PROPAGATOR, Carrier, load_network, 
 from slicekit.networks import ALPNet
 from slicekit.recipes import InputRecipe, Recipe
 from slicekit.runtime import Runtime, pick_runtime
-from slicekit.superpixels.foreground import foreground
+from slicekit.superpixels.body import foreground
 from slicekit.volume import Volume
 from slicekit.windows import three_channels
 

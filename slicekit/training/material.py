@@ -61,8 +61,14 @@ class Material:
         )
 
     def card(self) -> dict[str, Any]:
-        """Name them for the model card."""
-        parts = {"trained_on": self.labelled, "unlabelled": self.free, "held_out": self.held_out}
+        """Name them for the model card; a few-shot model may learn from the labels of some."""
+        drawn = [scan for scan in self.free if scan.labels is not None]
+        bare = [scan for scan in self.free if scan.labels is None]
+        parts = {
+            "trained_on": (*self.labelled, *drawn),
+            "unlabelled": bare,
+            "held_out": self.held_out,
+        }
         names = {key: [scan.name for scan in scans] for key, scans in parts.items()}
         return {**names, "phantoms": len(self.phantoms)}
 

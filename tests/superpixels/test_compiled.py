@@ -13,7 +13,7 @@ import pytest
 
 import slicekit.superpixels
 from slicekit.superpixels import compiled
-from slicekit.superpixels.slic import slic
+from slicekit.superpixels.iterative import slic
 
 PACKAGE = Path(slicekit.superpixels.__file__).parent
 
@@ -88,7 +88,7 @@ def test_the_first_call_of_a_process_is_quick_once_it_was_compiled() -> None:
     slic(np.zeros((1, 16, 16)), 4)
     said = run(
         "import time, numpy as np\n"
-        "from slicekit.superpixels.slic import slic\n"
+        "from slicekit.superpixels.iterative import slic\n"
         "began = time.process_time()\n"
         "slic(np.zeros((1, 16, 16)), 4, threads=1)\n"
         "print(time.process_time() - began)"

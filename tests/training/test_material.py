@@ -29,6 +29,20 @@ def test_scans_are_told_apart_by_what_they_are_for(dataset, make_recipe):
     }  # fmt: skip
 
 
+def test_a_card_tells_whose_labels_a_few_shot_model_learnt_from(dataset, make_recipe):
+    def card(share):
+        recipe = make_recipe("fewshot", fewshot={"drawn_share": share, "least_px": 4})
+        recipe = recipe.model_copy(update={"organs": {}})
+        training = recipe.training.model_copy(update={"held_out_group": None})
+        free = recipe.model_copy(update={"training": training})
+        return gather(free, [dataset], (), judged_otherwise=True).card()
+
+    blind, seeing = card(0.0), card(0.5)
+    assert not blind["trained_on"]
+    assert {"one", "two"} <= set(seeing["trained_on"])
+    assert "bare" not in seeing["trained_on"]
+
+
 TEACHER = {"teacher": {"weights": "teacher.safetensors"}}
 
 

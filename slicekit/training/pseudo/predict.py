@@ -24,7 +24,7 @@ from slicekit.inference.resample import decide_on, on_source
 from slicekit.inference.selection import GuideChoice
 from slicekit.inference.settings import PropagateSettings
 from slicekit.inference.view import View
-from slicekit.superpixels.foreground import body_box
+from slicekit.superpixels.body import body_box
 from slicekit.volume import Volume
 
 Told = Callable[[int], None]

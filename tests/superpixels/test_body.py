@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from slicekit.errors import ShapeError
-from slicekit.superpixels.foreground import body_box, foreground
+from slicekit.superpixels.body import body_box, foreground
 
 
 def torso(*, size=(6, 96, 128), box=(20, 80, 30, 110), air=-1000):

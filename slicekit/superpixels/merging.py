@@ -13,7 +13,7 @@ from slicekit.checks import expect_shape
 from slicekit.errors import LabelError, ShapeError
 from slicekit.superpixels.adjacency import join
 from slicekit.superpixels.features import standardise
-from slicekit.superpixels.slic import expect_slices, pick_threads
+from slicekit.superpixels.iterative import expect_slices, pick_threads
 
 
 def merge(

@@ -14,7 +14,7 @@ from scipy import ndimage
 from slicekit.errors import ShapeError
 from slicekit.superpixels.cluster import cluster
 from slicekit.superpixels.features import standardise
-from slicekit.superpixels.slic import slic, slic_each
+from slicekit.superpixels.iterative import slic, slic_each
 
 
 def blobs(*shape: int, seed: int = 0) -> np.ndarray:
@@ -257,3 +257,9 @@ def textbook(plane: np.ndarray, step: float, m: float, *, iterations: int) -> np
             for k in range(len(centres))
         ]
     return owner
+
+
+def test_the_package_offers_functions_whichever_module_was_loaded_before() -> None:
+    from slicekit.superpixels import foreground, merge, slic, slic_each
+
+    assert all(callable(one) for one in (foreground, merge, slic, slic_each))
