@@ -22,8 +22,8 @@ from skimage import segmentation
 
 from slicekit.io import read_labels, read_volume
 from slicekit.superpixels.body import foreground
-from slicekit.superpixels.merging import merge
 from slicekit.superpixels.iterative import slic
+from slicekit.superpixels.merging import merge
 
 LEAST_PX = 50
 """Smaller organs are not asked for."""

@@ -23,8 +23,8 @@ from skimage import segmentation
 
 from slicekit.io import read_volume
 from slicekit.superpixels.body import foreground
-from slicekit.superpixels.merging import merge
 from slicekit.superpixels.iterative import slic
+from slicekit.superpixels.merging import merge
 
 SIDE, SEGMENTS = 256, 400
 Slices = NDArray[np.float32]

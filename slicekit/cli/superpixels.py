@@ -80,8 +80,8 @@ def _cut(source: Path, target: Path, wish: _Wish, told: Callable[[str, int, int]
 
     from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
     from slicekit.superpixels.body import foreground
-    from slicekit.superpixels.merging import merge
     from slicekit.superpixels.iterative import slic
+    from slicekit.superpixels.merging import merge
 
     expect_writable(target, overwrite=wish.overwrite, inputs=[source])
     image = read_volume(source, volume_index=wish.volume)

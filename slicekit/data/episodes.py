@@ -23,8 +23,8 @@ from slicekit.errors import DatasetError
 from slicekit.labels import IGNORE_ID
 from slicekit.recipes import FewShotRecipe
 from slicekit.superpixels.body import foreground
-from slicekit.superpixels.merging import merge
 from slicekit.superpixels.iterative import slic
+from slicekit.superpixels.merging import merge
 
 ATTEMPTS = 500
 """Draws after which it is clear that no region has a size that is allowed."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from slicekit.errors import LabelError, ShapeError
-from slicekit.superpixels.merging import merge
 from slicekit.superpixels.iterative import slic
+from slicekit.superpixels.merging import merge
 
 
 def scene(seed: int, n: int = 2) -> tuple[np.ndarray, np.ndarray]:
