@@ -25,14 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from fewshot_table import table_of
+from pseudo_regions import refused_share
 from results_io import RESULTS, write_result, write_text
 
 from slicekit.data.cases import Case, Dataset, find_cases
-from slicekit.data.episodes import Cut, cut_by
+from slicekit.data.episodes import Cut, cut_by, regions_of
 from slicekit.data.slices import CachedScan, read_case
 from slicekit.inference.model import build_network
 from slicekit.networks import ALPNet
-from slicekit.recipes import Recipe, read_recipe
+from slicekit.recipes import FewShotRecipe, Recipe, read_recipe
 from slicekit.runtime import Runtime, pick_runtime
 from slicekit.training.fewshot import EpisodeBatches, episode_step, protocol_dice
 from slicekit.training.loop import fit
@@ -70,15 +72,41 @@ class Run(NamedTuple):
 
 
 def by_graph(slices: NDArray[np.float32], inside: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:
-    """Cut slices as the published code does (Felzenszwalb and Huttenlocher 2004)."""
+    """Cut slices by graph (Felzenszwalb and Huttenlocher 2004), with the published parameters.
+
+    Slices are standardised as published; they stay on the recipe's grid, and pseudo organs are
+    drawn by our rules.
+    """
     from skimage.segmentation import felzenszwalb  # for this source only
 
     labels = [
-        felzenszwalb(plane, scale=1, sigma=1.0, min_size=_LEAST_PX, channel_axis=None) + 1
+        felzenszwalb(
+            _standardised(plane), scale=1, sigma=1.0, min_size=_LEAST_PX, channel_axis=None
+        )
+        + 1
         for plane in slices
     ]
     cut = np.stack(labels) * inside
     return [np.where(inside.any(axis=(1, 2))[:, None, None], cut, 0)]
+
+
+def _standardised(plane: NDArray[np.float32]) -> NDArray[np.float64]:
+    return (plane.astype(np.float64) - plane.mean()) / max(1e-6, float(plane.std()))
+
+
+def source_of(source: str, recipe: Recipe) -> tuple[FewShotRecipe, Cut]:
+    """Return the settings of a source of pseudo organs, and how it cuts slices."""
+    shots = recipe.training.fewshot.model_copy(update=dict(SOURCES[source]))
+    return shots, by_graph if source == FELZENSZWALB else cut_by(shots)
+
+
+def refused_of(source: str, scans: Iterable[CachedScan], recipe: Recipe) -> float:
+    """Return the share of a source's regions that are too small or too large to be drawn."""
+    if source == NONE:
+        return float("nan")
+    shots, cut = source_of(source, recipe)
+    regions = [regions_of(scan, cut) for scan in scans]
+    return refused_share(regions, settings=shots, size=recipe.training.crop)
 
 
 def folds_of(names: Iterable[str], count: int = FOLDS) -> list[list[str]]:
@@ -95,14 +123,24 @@ def groups_of(organs: Sequence[str]) -> list[tuple[str, ...]]:
     return [*grouped, *rest]
 
 
+def chosen_groups(organs: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the groups that hold any of the organs chosen; all where none is chosen."""
+    return [one for one in groups_of(organs) if not chosen or set(one) & set(chosen)]
+
+
 def runs_of(
-    dataset: Dataset, *, sources: Sequence[str], settings: Sequence[int], folds: Sequence[int]
-) -> list[Run]:
-    """List the trainings: one a fold in setting 1, one a fold and group in setting 2."""
+    dataset: Dataset, *, sources: Sequence[str], settings: Sequence[int], folds: Sequence[int],
+    chosen: Sequence[str] = (),
+) -> list[Run]:  # fmt: skip
+    """List the trainings: one a fold in setting 1, one a fold and group in setting 2.
+
+    Where organs are chosen, groups without any of them are left out; setting 1 is one training
+    whatever is chosen.
+    """
     organs, found = dataset.labels.names, []
     for source in sources:
         for setting in (1,) if source == NONE else settings:  # nothing is learnt, nothing leaks
-            groups = [organs] if setting == 1 else groups_of(organs)
+            groups = [organs] if setting == 1 else chosen_groups(organs, chosen)
             found += [Run(source, setting, fold, group) for fold in folds for group in groups]
     return found
 
@@ -127,12 +165,11 @@ def train(
         raise TypeError(f"{recipe.name} is no few-shot model")
     if run.source == NONE:
         return runtime.place(network).eval()  # type: ignore[return-value]
-    shots = recipe.training.fewshot.model_copy(update=dict(SOURCES[run.source]))
+    shots, cut = source_of(run.source, recipe)
     changed = recipe.training.model_copy(update={"fewshot": shots})
     named = recipe.model_copy(update={"training": changed, "name": run.name.replace("+", "-")})
     organs = dataset.labels.subset(run.organs).ids.values() if run.setting == 2 else ()
     taught = [without(scan, frozenset(organs)) for name, scan in scans.items() if name not in test]
-    cut: Cut = by_graph if run.source == FELZENSZWALB else cut_by(shots)
     batches = EpisodeBatches(taught, recipe=named, cut=cut)
     folder = out / run.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,32 +217,6 @@ def one(run: Run, *, out: Path, **options: Any) -> dict[str, float]:
     return dsc
 
 
-def table_of(scores: Mapping[Run, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Return a row a source, setting and organ: mean and deviation over folds."""
-    rows = []
-    for source, setting in dict.fromkeys((run.source, run.setting) for run in scores):
-        by_fold: dict[str, dict[int, float]] = {}
-        for run, found in scores.items():
-            if (run.source, run.setting) == (source, setting):
-                for organ, dsc in found.items():
-                    by_fold.setdefault(organ, {})[run.fold] = dsc
-        folds = sorted({fold for marks in by_fold.values() for fold in marks})
-        means = [
-            float(np.mean([marks[fold] for marks in by_fold.values() if fold in marks]))
-            for fold in folds
-        ]
-        listed = [(organ, list(marks.values())) for organ, marks in by_fold.items()]
-        for organ, marks in [*listed, ("mean", means)]:
-            rows.append(
-                {
-                    "source": source, "setting": setting, "organ": organ,
-                    "dsc": float(np.mean(marks)), "deviation": float(np.std(marks)),
-                    "folds": len(marks),
-                }
-            )  # fmt: skip
-    return rows
-
-
 def cached(cases: Sequence[Case], dataset: Dataset, recipe: Recipe) -> dict[str, CachedScan]:
     """Read all labelled cases once."""
     return {
@@ -215,8 +226,8 @@ def cached(cases: Sequence[Case], dataset: Dataset, recipe: Recipe) -> dict[str,
     }
 
 
-def main() -> None:
-    """Train, score and keep the figures."""
+def arguments() -> argparse.Namespace:
+    """Return what was typed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="nnU-Net raw folder")
     parser.add_argument("--recipe", type=Path, required=True)
@@ -226,22 +237,34 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
     parser.add_argument("--sources", nargs="+", choices=sorted(SOURCES), default=list(SOURCES))
     parser.add_argument("--settings", type=int, nargs="+", choices=(1, 2), default=[1, 2])
+    parser.add_argument("--organs", nargs="+", default=[], help="only these, with their groups")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", help="KEY=VALUE")
     parser.add_argument("--name", help="name of the result")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, score and keep the figures."""
+    args = arguments()
     steps = [] if args.steps is None else [f"training.steps={args.steps}"]
     recipe = read_recipe(args.recipe, changes=[*args.changes, *steps])
     dataset = find_cases(args.data)
     group = args.group or ("train" if "train" in dataset.splits else None)
     scans = cached(dataset.select(group), dataset, recipe)
-    runs = runs_of(dataset, sources=args.sources, settings=args.settings, folds=args.folds)
+    chosen = dataset.labels.subset(args.organs).names
+    shown = [organ for group in chosen_groups(dataset.labels.names, chosen) for organ in group]
+    runs = runs_of(
+        dataset, sources=args.sources, settings=args.settings, folds=args.folds, chosen=chosen
+    )
     options = {"scans": scans, "dataset": dataset, "recipe": recipe, "runtime": pick_runtime()}
     out, scores = args.out / args.data.name, {}
     for number, run in enumerate(runs, start=1):
-        scores[run] = one(run, out=out, **options)
+        found = one(run, out=out, **options)
+        scores[run] = {organ: dsc for organ, dsc in found.items() if organ in shown}
         print(f"{number}/{len(runs)} {run.name}", {k: round(v, 3) for k, v in scores[run].items()})
-    rows = table_of(scores)
+    refused = {name: refused_of(name, scans.values(), recipe) for name in args.sources}
+    rows = [row | {"regions_refused_share": refused[row["source"]]} for row in table_of(scores)]
     figures = {
         f"{row['source']}_setting{row['setting']}_dsc": row["dsc"]
         for row in rows
@@ -260,7 +283,8 @@ def main() -> None:
             ),
             "One organ, one support of another patient; the organ's extent in the query is known.",
             "Setting 2 leaves out every slice that holds ANY organ of the tested group.",
-            "`none` is the same network with random weights.",
+            "`none` is the same network with random weights. Regions below "
+            "training.fewshot.least_px pixels or above its most_share of the slice are refused.",
             "The published figures start from weights of MS-COCO and take 100000 steps.",
         ],
         folder=args.results,

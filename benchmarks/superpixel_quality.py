@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pseudo_regions import TINY_PX
 from results_io import RESULTS, write_result
 from skimage import segmentation
 
@@ -27,8 +28,6 @@ from slicekit.superpixels.merging import merge
 
 LEAST_PX = 50
 """Smaller organs are not asked for."""
-TINY_PX = 64
-"""A pseudo organ smaller than this teaches little."""
 FOLDERS = {"abdomen_mr": 1, "abdomen_ct": 4}
 """Data sets, and of how many organ slices one is taken: the CT has more and thinner ones."""
 
@@ -158,7 +157,8 @@ def main() -> None:
         f"Organs of at least {LEAST_PX} pixels in a slice; Dice in percent, mean over organ "
         "slices. All inside the body but for 'whole slice'. Of all regions, any of which could be "
         "drawn as a pseudo organ: in air, less than half is body; empty, nothing is; tiny, fewer "
-        f"than {TINY_PX} pixels are."
+        f"than {TINY_PX} pixels are. Inside the body the first two are 0 by construction; what is "
+        "drawn in the end is counted by pseudo_organ_draws.py."
     )
     choice = (
         "SLIC's compactness and the criterion of merging were chosen on a part of these slices; "

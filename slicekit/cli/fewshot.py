@@ -36,6 +36,16 @@ def fewshot(
     join_neighbour: Annotated[
         bool, typer.Option("--join-neighbour", help="A sure slice supports the slice beside it.")
     ] = False,
+    whole: Annotated[
+        bool | None,
+        typer.Option(
+            "--whole/--few-slices", help="Organs were drawn from end to end; else found out."
+        ),
+    ] = None,
+    extent_of: Annotated[
+        Path | None,
+        typer.Option(help="True labels of the query: the published protocol, to compare with."),
+    ] = None,
     preview: Preview = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -53,12 +63,14 @@ def fewshot(
         organs=tuple(organs) if organs else None,
         preview=preview,
         overwrite=overwrite,
-        supports=SupportSettings(join_neighbour=join_neighbour),
+        supports=SupportSettings(join_neighbour=join_neighbour, whole=whole),
+        extent_of=extent_of,
     )
     expect_free(support_scan, support_labels, query_scan, out, options=options)
     runtime = pick_runtime(device, precision=precision)  # type: ignore[arg-type]
     chosen = model or _MODELS[holds_hu(read_volume(support_scan))]
-    loaded = load_fewshot(chosen, runtime, propagator=propagation and (propagator or True))
+    carried = propagation and extent_of is None and (propagator or True)
+    loaded = load_fewshot(chosen, runtime, propagator=carried)
     carrier = f" and {loaded.carrier.recipe.name}" if loaded.carrier else ""
     print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
     with bar() as told:

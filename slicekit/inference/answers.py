@@ -26,6 +26,9 @@ _BLUR_PX = 4.0
 """Standard deviation, in the frame of all bodies, of how far an organ may lie elsewhere."""
 _SPREAD = 3.0
 """A place at a third of the highest likelihood counts in full."""
+_TIP = 0.5
+"""The first and the last slice of an organ that was drawn whole are smaller than this share of its
+largest one."""
 _LEAST_LIKELY = 0.02
 """A place that is less likely than this is out of the question."""
 
@@ -37,8 +40,12 @@ class SupportSettings:
     shown: int = 5
     """Slices of one organ at most: the largest, and others spread over its extent."""
     beyond: int = 4
-    """Slices that do not show it, at most, where it was drawn without a gap: they tell what else
-    there is in a body."""
+    """Slices that do not show it, at most, where it was drawn whole: they tell what else there is
+    in a body."""
+    whole: bool | None = None
+    """Whether the organ was drawn on every slice that shows it. Where ``None``, it was if it is
+    drawn without a gap and tapers at both ends, as organs do: a few slices out of its middle do
+    not."""
     place: bool = True
     """Whether an organ is looked for only about where it lies in the support's body."""
     join_neighbour: bool = False
@@ -58,8 +65,8 @@ def support_slices(
         settings: How many.
 
     Returns:
-        Both in rising order. Where the organ is drawn with gaps, only a few slices were drawn and
-        nobody knows about the others, so there are none that surely do not show it.
+        Both in rising order. Where only a few slices were drawn, nobody knows about the others, so
+        there are none that surely do not show it.
 
     Raises:
         LabelError: No slice shows the organ.
@@ -75,11 +82,21 @@ def support_slices(
         count = settings.shown - 1
         shown |= {int(held[int((n + 0.5) * len(held) / count)]) for n in range(count)}
     beyond: list[int] = []
-    if len(held) > 1 and len(held) == held[-1] - held[0] + 1:
+    if settings.whole if settings.whole is not None else _is_whole(areas):
         free = np.flatnonzero(areas == 0)
         count = min(settings.beyond, len(free))
         beyond = [int(free[int((n + 0.5) * len(free) / count)]) for n in range(count)]
     return sorted(shown), beyond
+
+
+def _is_whole(areas: NDArray[np.intp]) -> bool:
+    """Tell from the areas of all slices whether an organ was drawn from end to end."""
+    held = np.flatnonzero(areas)
+    if len(held) < 3 or len(held) < held[-1] - held[0] + 1:
+        return False
+    # at the end of a scan an organ may be cut off; a tip is small beside the largest slice
+    ends = [int(areas[z]) for z in (held[0], held[-1]) if 0 < z < len(areas) - 1]
+    return all(area < _TIP * int(areas.max()) for area in ends)
 
 
 @dataclass(frozen=True, eq=False)

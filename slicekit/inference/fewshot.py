@@ -138,7 +138,7 @@ def find_organs(
         ours.image,
         {name: shown.slices for name, shown in zip(names.names, organs, strict=True)},
         tuple(sorted(ChosenGuide(t.z, one.name, t.reason) for one in looks for t in one.guides)),
-        tuple(one.name for one in looks if not one.guides),
+        tuple(one.name for one in looks if not (found == one.number).any()),
         {stage: round(value, 3) for stage, value in watch.seconds.items()},
     )
 

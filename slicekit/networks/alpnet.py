@@ -118,12 +118,14 @@ class ALPNet(nn.Module):
         self,
         features: Tensor,  # (b, s, c, h, w) of ``encode``
         masks: Tensor,  # (b, s, k, y, x) of the slices, in [0, 1]; no pixel in two of them
+        known: Tensor | None = None,  # (b, s, y, x) bool; all of it
     ) -> Prototypes:
         """Sum up what the classes look like on their supports.
 
         Each window of which more than 0.95 lies in a class is a prototype of it. Every class but
         the background has one more a support: the mean over its mask. The background has its own
-        mean where it has no window. It is what is in no class.
+        mean where it has no window. It is what is in no class, as far as somebody looked: what is
+        not ``known`` stands for nothing.
 
         Raises:
             ShapeError: Axes disagree.
@@ -132,7 +134,13 @@ class ALPNet(nn.Module):
         expect_shape("masks", masks, f"{b} {s} k y x")
         padded, _ = self._pad(masks.flatten(0, 1))
         shares = F.adaptive_avg_pool2d(padded.float(), (h, w))  # (b * s, k, h, w)
-        shares = torch.cat([1 - shares.sum(dim=1, keepdim=True), shares], dim=1).clamp(0, 1)
+        looked: Tensor | float = 1.0
+        if known is not None:
+            expect_shape("known", known, f"{b} {s} y x")
+            seen, _ = self._pad(known.flatten(0, 1)[:, None].float())
+            looked = F.adaptive_avg_pool2d(seen, (h, w))
+        rest = looked - shares.sum(dim=1, keepdim=True)
+        shares = torch.cat([rest, shares], dim=1).clamp(0, 1)
         side = self.config.window if self.training else self.config.window_in_use
         flat = features.flatten(0, 1).float()
         pooled, full = F.avg_pool2d(flat, side), F.avg_pool2d(shares, side) > FULL

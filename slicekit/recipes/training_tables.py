@@ -133,7 +133,7 @@ class FewShotRecipe(Section):
     """Slices that hold any of these organs are left out (the field's setting 2)."""
     drawn_share: Share = 0.0
     """Share of the episodes whose organ is one that somebody drew; 1 cuts no superpixels."""
-    least_px: Count = 100
+    least_px: Count = 50
     """Pixels that an organ has at least, in support and query, after all changes."""
     most_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Share of the slice that a pseudo organ has at most."""

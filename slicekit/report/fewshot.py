@@ -13,6 +13,7 @@ import numpy as np
 from slicekit.data.intensity import holds_hu
 from slicekit.errors import DataWarning, LabelError
 from slicekit.inference.answers import SupportSettings
+from slicekit.inference.extent import find_in_extents
 from slicekit.inference.fewshot import Found, find_organs
 from slicekit.inference.segmentation import Progress
 from slicekit.inference.shots import FewShot
@@ -46,6 +47,9 @@ class FewShotOptions:
     """Whether results of an earlier run may be replaced."""
     supports: SupportSettings = SupportSettings()
     """What of the support is used."""
+    extent_of: Path | None = None
+    """True labels of the query: every organ is looked for between its first and its last slice
+    there, as the published protocol does. Nothing is carried then."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,7 @@ def fewshot_file(
         query = read_volume(query_scan)
         expect_labels_name(out, like=query)
         expect_alike(support.scan, query, names=(str(support_scan), str(query_scan)))
-    found = find_organs(
-        query, support.scan, support.drawn, support.names, model,
-        settings=options.supports, progress=progress,
-        query_name=str(query_scan), support_name=str(support_scan),
-    )  # fmt: skip
+    found = _find(query, query_scan, support, support_scan, model, options, progress)
     for organ in found.missing:
         warnings.warn(
             f"{query_scan}: no slice of it can be trusted to show {organ}, so it stays empty; "
@@ -116,9 +116,35 @@ def fewshot_file(
     seconds = {"read": round(watch.seconds["read"], 3), **found.seconds}
     files = _write(found, query, out, model, options, seconds)
     paths = {"support": support_scan, "support_labels": support_labels, "scan": query_scan}
-    said = _describe(found, support, model, command=command, seconds=files.seconds)
+    by_extent = options.extent_of is not None
+    said = _describe(
+        found, support, model, command=command, seconds=files.seconds, by_extent=by_extent
+    )
     write_json(files.sidecar, {**said, **{key: str(path) for key, path in paths.items()}})
     return files
+
+
+def _find(
+    query: Volume,
+    query_scan: Path,
+    support: _Support,
+    support_scan: Path,
+    model: FewShot,
+    options: FewShotOptions,
+    progress: Progress | None,
+) -> Found:
+    """Find the organs, wherever they lie or between the slices that the true labels tell."""
+    if options.extent_of is not None:
+        truth = read_labels(options.extent_of, like=query)
+        return find_in_extents(
+            query, support.scan, support.drawn, support.names, model, truth=truth,
+            query_name=str(query_scan), support_name=str(support_scan),
+        )  # fmt: skip
+    return find_organs(
+        query, support.scan, support.drawn, support.names, model,
+        settings=options.supports, progress=progress,
+        query_name=str(query_scan), support_name=str(support_scan),
+    )  # fmt: skip
 
 
 def expect_free(
@@ -230,8 +256,9 @@ def _describe(
     *,
     command: Sequence[str],
     seconds: dict[str, float],
+    by_extent: bool,
 ) -> dict[str, Any]:
-    carrier = model.carrier
+    carrier = None if by_extent else model.carrier
     nameless = all(name.startswith(NAMELESS) for name in found.names.names)
     weights = {model.recipe.name: model.sha256}
     if carrier is not None:
@@ -259,4 +286,5 @@ def _describe(
             for guide in found.guides
         ],
         "not_found": list(found.missing),
+        "extent_was_known": by_extent,
     }

@@ -57,7 +57,8 @@ def episode_step(
     features = network.encode(torch.cat([batch.support, batch.query]))
     seen, asked = features[:n], features[n:]
     organ = (batch.support_labels == 1)[:, None, None]
-    known = network.prototypes(seen[:, None], organ)
+    looked = (batch.support_labels != IGNORE_ID)[:, None]
+    known = network.prototypes(seen[:, None], organ, looked)
     said = network.draw(network.compare(known, asked), batch.query)
     forth = weighted_cross_entropy(said, batch.query_labels, settings.background_weight)
     found = said.detach().argmax(dim=1) == 1

@@ -23,7 +23,7 @@ NAMES = LabelSet(IDS)
 def test_few_slices_of_a_support_are_spread_and_hold_the_largest() -> None:
     mask = np.zeros((30, 4, 4), bool)
     mask[5:25, 0, 0] = True
-    mask[9] = True
+    mask[9] = True  # it tapers, as what was drawn from end to end does
     shown, beyond = support_slices(mask, SupportSettings())
     assert 9 in shown and len(shown) <= 5
     assert min(shown) < 9 and max(shown) > 20
@@ -40,6 +40,17 @@ def test_all_slices_are_used_where_few_are_drawn_and_nothing_is_known_of_others(
     assert support_slices(one, SupportSettings()) == ([3], [])
     with pytest.raises(LabelError, match="no slice of the support"):
         support_slices(np.zeros((3, 4, 4), bool), SupportSettings())
+
+
+def test_slices_out_of_the_middle_of_an_organ_say_nothing_of_others() -> None:
+    mask = np.zeros((30, 8, 8), bool)
+    mask[14:17, 2:6, 2:6] = True
+    shown, beyond = support_slices(mask, SupportSettings())
+    assert (shown, beyond) == ([14, 15, 16], [])
+    assert len(support_slices(mask, SupportSettings(whole=True))[1]) == 4
+    mask[13, 3, 3] = mask[17, 3, 3] = True  # now it ends on both sides
+    assert len(support_slices(mask, SupportSettings())[1]) == 4
+    assert support_slices(mask, SupportSettings(whole=False))[1] == []
 
 
 @pytest.mark.parametrize("join", [False, True])
@@ -117,3 +128,23 @@ def test_drawings_of_another_grid_are_refused() -> None:
     moved = replace(drawn, affine=drawn.affine + np.eye(4) * [[0], [0], [1], [0]])
     with pytest.raises(GeometryError, match="what was drawn"):
         find_organs(scan, scan, Volume(moved.array, moved.affine), NAMES, model())
+
+
+def test_a_slice_is_compared_with_its_surer_neighbour_where_that_is_asked_for() -> None:
+    (scan, drawn), (other, truth) = patient(), patient(brightest=700.0)
+    inside = truth.array == IDS["liver"]
+    held = np.flatnonzero(inside.any(axis=(1, 2)))
+    fading = other.array.copy()
+    for n, z in enumerate(held):  # the support shows the brightest shade alone
+        fading[z][inside[z]] = 700 * (0.9 - 0.28 * n / (len(held) - 1))
+    liver = LabelSet({"liver": IDS["liver"]})
+
+    def found(**changes: object) -> np.ndarray:
+        settings = replace(SupportSettings(), **changes)  # type: ignore[arg-type]
+        query = other.with_array(fading)
+        return find_organs(query, scan, drawn, liver, model(), settings=settings).labels.array
+
+    alone, joined = found(), found(join_neighbour=True)
+    differ = {int(z) for z in np.flatnonzero((alone != joined).any(axis=(1, 2)))}
+    assert differ and differ <= {int(z) for z in held}
+    assert np.array_equal(found(join_neighbour=True, join_from=1.0), alone)  # none is so sure

@@ -41,6 +41,16 @@ def test_full_windows_stand_for_a_class_and_one_mean_for_the_organ(network: ALPN
     assert known.used[0, :, 16:].tolist() == [[False, False], [False, True]]
 
 
+def test_what_nobody_knows_stands_for_nothing(network: ALPNet) -> None:
+    mask = box(0, 4, 0, 4)
+    known = torch.ones(1, 1, SIDE, SIDE, dtype=torch.bool)
+    told = network.prototypes(two_stuffs(mask), mask, known)
+    assert torch.equal(told.used, network.prototypes(two_stuffs(mask), mask).used)
+    known[..., 32:, :] = False  # of 12 windows of background 8 are not known
+    used = network.prototypes(two_stuffs(mask), mask, known).used
+    assert used[0, :, :16].sum(dim=1).tolist() == [4, 4]
+
+
 def test_windows_are_larger_in_training(network: ALPNet) -> None:
     mask = box(0, 4, 0, 4)
     known = network.train().prototypes(two_stuffs(mask), mask)
