@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from fewshot_table import table_of
+from numpy.typing import NDArray
 from pseudo_regions import refused_share
 from results_io import RESULTS, write_result, write_text
 
@@ -283,8 +283,8 @@ def main() -> None:
             ),
             "One organ, one support of another patient; the organ's extent in the query is known.",
             "Setting 2 leaves out every slice that holds ANY organ of the tested group.",
-            "`none` is the same network with random weights. Regions below "
-            "training.fewshot.least_px pixels or above its most_share of the slice are refused.",
+            "`none` is the same network with random weights.",
+            "Regions refused: below least_px pixels or above most_share of the slice, as cut.",
             "The published figures start from weights of MS-COCO and take 100000 steps.",
         ],
         folder=args.results,

@@ -24,7 +24,7 @@ from slicekit.data.cases import find_cases
 from slicekit.data.episodes import Episodes, regions_of
 from slicekit.data.slices import CachedScan
 from slicekit.inference.model import recipe_of
-from slicekit.recipes import Recipe
+from slicekit.recipes import FewShotRecipe, Recipe
 
 OURS, PUBLISHED = "drawn again where not allowed", "as published"
 
@@ -52,14 +52,30 @@ def draw_both(
 
 
 def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the percentage of pairs with an empty or tiny mask, by source and way."""
+    """Return the percentages of pairs with an empty or a tiny mask, by source and way."""
     words = {OURS: "ours", PUBLISHED: "as_published"}
     return {
-        f"{row['source']}_{words[row['way']]}_empty_or_tiny_percent": 100.0
-        * (row["empty"] + row["tiny"])
-        / row["pairs"]
+        f"{row['source']}_{words[row['way']]}_{kind}_percent": 100 * row[kind] / row["pairs"]
         for row in rows
+        for kind in ("empty", "tiny")
     }
+
+
+def notes_of(draws: int, scans: int, settings: FewShotRecipe) -> list[str]:
+    """Say what was drawn and counted."""
+    what = (
+        f"{draws} pairs of support and query a source and way, of {scans} scans, measured after "
+        "all changes. Empty: one of the two masks has no pixel; tiny: one has fewer than "
+        f"{TINY_PX}."
+    )
+    ways = (
+        f"Ours draws again below {settings.least_px} pixels and above a share of "
+        f"{settings.most_share} of the slice; what this refuses of all regions as cut is the last "
+        "column. As published: any number up to the slice's largest, also one that no pixel bears "
+        "since its region lies outside the body. Changes, and the window about the region, are "
+        "the same for both."
+    )
+    return [what, ways]
 
 
 def main() -> None:
@@ -76,22 +92,12 @@ def main() -> None:
     for source in (name for name in SOURCES if name != NONE):
         rows += draw_both(scans, source, recipe, draws=args.draws)
         print(*rows[-2:], sep="\n", flush=True)
-    settings = recipe.training.fewshot
     write_result(
         "pseudo_organ_draws",
         title=f"Pseudo organs drawn for training: {args.data.name}",
         figures=figures_of(rows),
         rows=rows,
-        notes=[
-            f"{args.draws} pairs of support and query a source and way, of {len(scans)} scans, "
-            "measured after all changes. Empty: one of the two masks has no pixel; tiny: one has "
-            f"fewer than {TINY_PX}.",
-            f"Ours draws again below {settings.least_px} pixels and above a share of "
-            f"{settings.most_share} of the slice; what this refuses of all regions as cut is the "
-            "last column. As published: any number up to the slice's largest, also one that no "
-            "pixel bears any more since the region lay outside the body. Changes and window, which "
-            "lies about the region, are the same for both.",
-        ],
+        notes=notes_of(args.draws, len(scans), recipe.training.fewshot),
         command=f"python benchmarks/pseudo_organ_draws.py --data {args.data.name}",
         folder=args.results,
     )

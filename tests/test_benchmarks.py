@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from slicekit.runtime import openvino_is_installed
@@ -122,28 +121,6 @@ def test_copying_reaches_as_far_beyond_as_between(scripts: Any) -> None:
     assert np.flatnonzero(copy.any(axis=(1, 2))).tolist() == list(range(5, 14))
     assert few["beyond"](copy, organ) == 1.5
     assert few["beyond"](organ, copy) == 0.0
-
-
-def test_fit_of_regions_is_that_of_the_best_and_of_all_mostly_inside(scripts: Any) -> None:
-    quality = scripts("superpixel_quality")
-    organs = np.zeros((20, 20), np.uint8)
-    organs[:10] = 3
-    labels = np.repeat([[1], [2], [3]], [8, 4, 8], axis=0).repeat(20, axis=1).astype(np.int32)
-    assert list(quality["fits"](labels, organs)) == [(2 * 160 / 360, 2 * 160 / 360)]
-    halves = np.where(np.arange(20) < 10, labels, labels + 3).astype(np.int32)
-    assert list(quality["fits"](halves, organs)) == [(2 * 80 / 280, 2 * 160 / 360)]
-    assert list(quality["fits"](labels, np.zeros_like(organs))) == []
-
-
-def test_speed_is_told_as_ratios_to_the_peers(scripts: Any) -> None:
-    speed = scripts("superpixel_speed")
-    rates = dict.fromkeys(speed["METHODS"], (10.0, 10.0))
-    rates["ours, 2 threads"] = (400.0, 200.0)
-    rates["ours, 1 thread"] = (200.0, 200.0)
-    rates["ours, masked, 1 thread"] = (160.0, 160.0)
-    figures = speed["ratios"](rates)
-    assert figures["times_felzenszwalb"] == figures["times_skimage_slic"] == 40
-    assert (figures["two_threads_over_one"], figures["masked_costs_times"]) == (2.0, 1.25)
 
 
 @pytest.fixture
@@ -321,41 +298,3 @@ def test_the_recipes_of_partial_labels_differ_in_the_loss_alone(scripts: Any) ->
         assert other["training"] == {k: v for k, v in first["training"].items() if k != "partial"}
     assert recipes[0].training.phantoms == 0
     assert recipes[0].weights is None
-
-
-@pytest.fixture
-def heart(tmp_path: Path) -> Any:
-    """Seven patients, two scans each, all labelled; files are empty."""
-    from slicekit.data.cases import find_cases
-
-    for folder, ending in (("imagesTr", "_0000"), ("labelsTr", "")):
-        (tmp_path / "heart" / folder).mkdir(parents=True)
-        for number in range(14):
-            name = f"patient{number // 2:03d}_frame{number % 2}{ending}.nii.gz"
-            (tmp_path / "heart" / folder / name).touch()
-    labels = {"labels": {"background": 0, "ventricle": 1}, "name": "heart"}
-    (tmp_path / "heart" / "dataset.json").write_text(json.dumps(labels))
-    return find_cases(tmp_path / "heart")
-
-
-def test_no_patient_is_learnt_from_and_scored_on(scripts: Any, heart: Any) -> None:
-    new = scripts("new_organ")
-    first, others = new["part"](heart)
-    assert [case.name for case in first] == [f"patient{n:03d}_frame0" for n in range(5)]
-    assert len(others) == 4
-    assert not {*map(new["patient_of"], first)} & {*map(new["patient_of"], others)}
-
-
-def test_a_dataset_of_some_cases_is_links(scripts: Any, heart: Any, tmp_path: Path) -> None:
-    from slicekit.data.cases import find_cases
-
-    new = scripts("new_organ")
-    first, _ = new["part"](heart)
-    for _ in range(2):  # again, as after an interruption
-        folder = new["write_dataset"](heart, first[:3], tmp_path / "some")
-        found = find_cases(folder)
-        assert [case.name for case in found.cases] == [case.name for case in first[:3]]
-        assert dict(found.labels.ids) == {"ventricle": 1}
-        for case, source in zip(found.cases, first, strict=False):
-            assert case.image.resolve() == source.image
-            assert case.labels is not None and case.labels.resolve() == source.labels
