@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slicekit.cli.options import Device, Overwrite, Precision, Preview
-from slicekit.terminal import bar
+from slicekit.terminal import bar, notes
 
 if TYPE_CHECKING:
     from slicekit.report.case import CaseFiles
@@ -60,7 +60,7 @@ def fewshot(
     chosen = model or _MODELS[holds_hu(read_volume(support_scan))]
     loaded = load_fewshot(chosen, runtime, propagator=propagation and (propagator or True))
     carrier = f" and {loaded.carrier.recipe.name}" if loaded.carrier else ""
-    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
+    notes.print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}")
     with bar() as told:
         files = fewshot_file(
             support_scan, support_labels, query_scan, out, loaded,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-import slicekit
 from slicekit.checkpoint import Weights, fill, load_weights
 from slicekit.checks import suggest
 from slicekit.errors import CheckpointError, RecipeError
@@ -17,6 +16,8 @@ from slicekit.inference.cache import Cache
 from slicekit.inference.sight import Propagator
 from slicekit.networks import STCN, Committee, build, expect_patch
 from slicekit.recipes import Recipe, differences, expect_same_view, read_recipe
+from slicekit.recipes.finding import bundled as bundled
+from slicekit.recipes.finding import model_files, weights_of
 from slicekit.runtime import Runtime, pick_runtime
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def load_model(
         propagator: ``True`` takes the one that the reference's recipe names, beside the
             reference's file or bundled; a name or path takes that one; ``False`` takes none, and
             the reference names every slice.
-        cache: Where networks converted for OpenVINO are kept; ``cache.user_cache()`` when
+        cache: Where networks converted for OpenVINO are kept; ``machine.user_cache()`` when
             ``None``. Without any the first use of a model takes some seconds more every time.
 
     Raises:
@@ -170,15 +171,11 @@ def build_network(recipe: Recipe) -> nn.Module:
     )
 
 
-def bundled(kind: str) -> Path:
-    """Return the folder of bundled ``"models"`` or ``"weights"``: of the wheel or the checkout."""
-    package = Path(slicekit.__file__).parent
-    inside = package / f"_{kind}"
-    return inside if inside.is_dir() else package.parent / kind
-
-
 def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     """Find a weights file, and the recipe that asks for it where there is one.
+
+    A name is looked up among the bundled models, then in the folder ``models`` where the program
+    runs; weights lie beside their recipe or among the bundled ones.
 
     Raises:
         RecipeError: There is no such model; the message lists those there are.
@@ -189,18 +186,12 @@ def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     elif path.suffix == ".safetensors" or (path.suffix and path.is_file()):
         return path, None  # what is no weights file is refused by its content
     else:
-        recipe_file = bundled("models") / f"{name}.toml"
-        known = _bundled_names()
+        known = model_files(bundled("models"))
         if str(name) not in known:
             raise RecipeError(f"there is no model {str(name)!r}; {suggest(str(name), known)}")
+        recipe_file = known[str(name)]
     recipe = read_recipe(recipe_file)
-    file = recipe.weights.file if recipe.weights else f"{recipe.name}.safetensors"
-    beside = recipe_file.parent / file
-    return (beside if beside.is_file() else bundled("weights") / file), recipe
-
-
-def _bundled_names() -> list[str]:
-    return sorted(file.stem for file in bundled("models").glob("*.toml"))
+    return weights_of(recipe, recipe_file, bundled("weights")), recipe
 
 
 def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
@@ -211,7 +202,7 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
         beside = path.parent / f"{propagator}{ending}"
         if beside.is_file():
             return beside
-    if propagator not in _bundled_names():
+    if propagator not in model_files(bundled("models")):
         raise RecipeError(
             f"the propagator {propagator!r} of {str(reference)!r} is neither beside it, as "
             f"{propagator}.safetensors, nor bundled; put it there, or do without it "
@@ -228,7 +219,7 @@ def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Mo
     if recipe is None and not path.exists():
         raise CheckpointError(
             f"{path}: there is no such weights file; name one, a recipe or a bundled model: "
-            f"{', '.join(_bundled_names())}"
+            f"{', '.join(model_files(bundled('models')))}"
         )
     if recipe is not None:
         _expect_role(recipe, roles)
