@@ -25,11 +25,16 @@ from torch import Tensor, nn
 from slicekit.errors import CheckpointError, RecipeError, WriteError
 from slicekit.io.atomic import write_atomically
 from slicekit.recipes import Recipe, recipe_from_json
+from slicekit.recipes.weights_header import (
+    FORMAT,
+    digest_of_texts,
+    expect_container,
+    expect_format,
+    expect_own_texts,
+)
 
 log = logging.getLogger(__name__)
 
-_FORMAT = "slicekit-1"
-_LARGEST_HEADER = 16 * 2**20
 _NAMED = 5
 
 
@@ -64,12 +69,6 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _digest_of_texts(texts: Mapping[str, str]) -> str:
-    """Return the SHA-256 of a header, but for this digest itself."""
-    rest = {name: text for name, text in texts.items() if name != "header_sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
 def store(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
     """Write tensors and a header whole or not at all, and read them back to be sure.
 
@@ -81,8 +80,8 @@ def store(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     sha256 = digest(plain)
-    texts = {**header, "format": _FORMAT, "sha256": sha256}
-    texts["header_sha256"] = _digest_of_texts(texts)
+    texts = {**header, "format": FORMAT, "sha256": sha256}
+    texts["header_sha256"] = digest_of_texts(texts)
 
     def write(file: Path) -> None:
         try:
@@ -114,7 +113,7 @@ def retrieve(path: str | Path) -> Stored:
             f"{file}: is damaged: its tensors have SHA-256 {found[:12]}..., the header says "
             f"{str(header.get('sha256'))[:12]}...; fetch the file again"
         )
-    _expect_header(file, header)
+    expect_own_texts(file, header)
     return Stored(tensors, header, found)
 
 
@@ -126,7 +125,7 @@ def read_header(path: str | Path) -> dict[str, str]:
     """
     file = Path(path)
     _, header = _open(file, names=())
-    _expect_header(file, header)
+    expect_own_texts(file, header)
     return header
 
 
@@ -226,7 +225,7 @@ def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 
 def _open(file: Path, *, names: Iterable[str] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors, all for ``None``, and the header of a file of our format."""
-    _check_container(file)
+    expect_container(file)
     try:
         with safe_open(file, framework="pt") as opened:
             header = dict(opened.metadata() or {})
@@ -234,42 +233,8 @@ def _open(file: Path, *, names: Iterable[str] | None) -> tuple[dict[str, Tensor]
             tensors = {name: opened.get_tensor(name) for name in wanted}
     except (SafetensorError, OSError, ValueError, RuntimeError) as fault:
         raise CheckpointError(f"{file}: is damaged or not a safetensors file ({fault})") from fault
-    if header.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{file}: its header says format {header.get('format')!r}, wanted {_FORMAT!r}; "
-            "it was not written by this version of slicekit"
-        )
+    expect_format(file, header)
     return tensors, header
-
-
-def _expect_header(file: Path, header: Mapping[str, str]) -> None:
-    if header.get("header_sha256", (texts := _digest_of_texts(header))) != texts:
-        raise CheckpointError(f"{file}: is damaged: its header was changed; fetch the file again")
-
-
-def _check_container(file: Path) -> None:
-    """Refuse what is plainly something else, before any library looks at it."""
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as opened:
-            start, brace = opened.read(8), opened.read(1)
-    except OSError as fault:
-        raise CheckpointError(f"{file}: cannot be read ({fault.strerror})") from fault
-    header = int.from_bytes(start, "little")
-    if brace == b"{" and header <= min(_LARGEST_HEADER, size - 8):
-        return
-    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise CheckpointError(
-            f"{file}: is a pickled or zipped checkpoint, which could run code when loaded and is "
-            "never opened; slicekit reads its own .safetensors files, and "
-            "'slicekit import-weights' makes one of published weights"
-        )
-    if size < 8:
-        raise CheckpointError(f"{file}: is empty or cut short ({size} bytes)")
-    raise CheckpointError(
-        f"{file}: is cut short or not a safetensors file: its header claims {header} bytes, "
-        f"the file has {size}"
-    )
 
 
 def _verify(file: Path, sha256: str) -> None:

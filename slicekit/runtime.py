@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from slicekit.errors import DeviceError, MissingDependencyError
+from slicekit.machine import cpu_bf16_units, cpu_is_intel, openvino_is_installed, usual_threads
 
 log = logging.getLogger(__name__)
 
@@ -68,18 +66,7 @@ def cpu_has_bf16() -> bool:
     capabilities = torch.backends.cpu.get_cpu_capability()
     if capabilities == "DEFAULT" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    flags = _cpu_says("flags")
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
-def cpu_is_intel() -> bool:
-    """Tell whether this CPU is one that OpenVINO was made and measured on."""
-    return "GenuineIntel" in (_cpu_says("vendor_id") or platform.processor())
-
-
-def openvino_is_installed() -> bool:
-    """Tell whether the extra ``cpu`` is there; nothing is imported."""
-    return all(find_spec(name) is not None for name in ("openvino", "onnx"))
+    return bool(cpu_bf16_units())
 
 
 def pick_runtime(
@@ -111,7 +98,7 @@ def pick_runtime(
     able = cpu_has_bf16() if chosen.type == "cpu" else torch.cuda.is_bf16_supported()
     if precision == "bf16" and not able:
         raise DeviceError(f"{chosen} has no bfloat16 arithmetic; use --precision float32 or auto")
-    count = threads or _usual_threads()
+    count = threads or usual_threads()
     torch.set_num_threads(count)
     runtime = Runtime(
         chosen,
@@ -159,22 +146,3 @@ def _pick_backend(backend: Backend, device: torch.device) -> Literal["torch", "o
             "installed; install 'slicekit[cpu]' or use --backend torch"
         )
     return backend
-
-
-def _cpu_says(key: str) -> str:
-    """Return one line of what Linux says of the first core; nothing on other systems."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a user's file
-            return next((line for line in lines if line.startswith(key)), "")
-    except OSError:
-        return ""
-
-
-def _usual_threads() -> int:
-    """Take OMP_NUM_THREADS where it is one number, else the cores this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

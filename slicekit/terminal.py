@@ -6,9 +6,12 @@ import io
 import logging
 import signal
 import sys
+import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,20 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from slicekit.checks import suggest
 from slicekit.errors import DataWarning, SlicekitError, lacks_memory
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """Where everything goes that is not the result."""
+notes = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+"""The part of it that ``--quiet`` silences."""
 SEVERAL = ("--data", "--organs", "--rules", "--unlabelled", "--weights")
 """Options after which several values may follow."""
 
@@ -35,10 +42,7 @@ SEVERAL = ("--data", "--organs", "--rules", "--unlabelled", "--weights")
 @contextmanager
 def bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar with the time left, one a stage."""
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    hidden = not errors.is_terminal
-    with Progress(*columns, *times, console=errors, transient=True, disable=hidden) as shown:
+    with _progress() as shown:
         tasks: dict[str, Any] = {}
 
         def told(stage: str, done: int, total: int) -> None:
@@ -49,8 +53,96 @@ def bar() -> Iterator[Callable[[str, int, int], None]]:
         yield told
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """The time left; for scans by the mean of all that are done, for rich forgets after 30 s."""
+
+    def render(self, task: Task) -> Text:
+        """Write hours, minutes and seconds."""
+        ends_at = task.fields.get("ends_at")
+        if ends_at is None:
+            return super().render(task)
+        minutes, seconds = divmod(max(0, int(ends_at - time.monotonic())), 60)
+        shown = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        return Text(shown, style="progress.remaining")
+
+
+class BatchBar:
+    """A bar for the scans of a batch with the time left, and below it one a stage of the scan.
+
+    Args:
+        shown: Where the bars are drawn.
+        total: Scans in all.
+    """
+
+    def __init__(self, shown: Progress, total: int) -> None:
+        self._shown = shown
+        self._total = total
+        self._done = 0
+        self._began = time.monotonic()
+        self._scans = shown.add_task("scans", total=total)
+        self._stages: dict[str, Any] = {}
+
+    def skip(self) -> None:
+        """Count a scan that took no time; the time left is judged by the others."""
+        self._total -= 1
+        self._shown.update(self._scans, total=self._total)
+
+    def step(self) -> None:
+        """Count a scan that is dealt with."""
+        self._done += 1
+        now = time.monotonic()
+        left_s = (now - self._began) / self._done * (self._total - self._done)
+        self._shown.update(self._scans, completed=self._done, ends_at=now + left_s)
+
+    def next_scan(self, scan: Path) -> None:
+        """Begin the stages of another scan."""
+        for task in self._stages.values():
+            self._shown.remove_task(task)
+        self._stages = {}
+        self._shown.update(self._scans, description=shorten(scan.name, 28))
+
+    def stage(self, stage: str, done: int, total: int) -> None:
+        """Move the bar of a stage."""
+        if stage not in self._stages:
+            self._stages[stage] = self._shown.add_task(stage, total=total)
+        self._shown.update(self._stages[stage], completed=done)
+
+
+@contextmanager
+def batch_bar(total: int) -> Iterator[BatchBar]:
+    """Show a bar over the scans of a batch."""
+    with _progress() as shown:
+        yield BatchBar(shown, total)
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut the middle out of a long name.
+
+    Example:
+        >>> shorten("a_very_long_name_0001", 11)
+        'a_ver..0001'
+    """
+    if len(text) <= length:
+        return text
+    tail = (length - 2) // 2
+    return f"{text[: length - 2 - tail]}..{text[-tail:]}"
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), _TimeLeft())
+    hidden = notes.quiet or not errors.is_terminal
+    # what a batch prints meanwhile goes to standard output, which is no business of the bar
+    return Progress(
+        *columns, *times, console=errors, transient=True, disable=hidden,
+        redirect_stdout=sys.stdout.isatty(),
+    )  # fmt: skip
+
+
 def tell(fault: Exception, *, about: Path | None = None) -> None:
-    """Print an error as one sentence."""
+    """Print an error as one sentence; with ``--verbose`` below its traceback."""
+    if is_verbose():
+        errors.print("".join(traceback.format_exception(fault)).rstrip())
     text = str(fault) if isinstance(fault, SlicekitError) else repr(fault)
     if lacks_memory(fault):
         text = "there is not enough memory; close other programs, or cut or resample the scan"
@@ -79,9 +171,9 @@ def spread(words: Sequence[str]) -> list[str]:
 
 def run(app: typer.Typer, words: Sequence[str], *, name: str) -> None:
     """Run a command line and end the process with its exit code."""
+    options = set(takewhile(lambda word: word != "--", words))
     chatty = errors.is_terminal or words[:1] == ["train"]
-    level = logging.INFO if chatty else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    _set_voice(quiet="--quiet" in options, verbose="--verbose" in options, chatty=chatty)
     warnings.simplefilter("always", DataWarning)
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -96,9 +188,33 @@ def run(app: typer.Typer, words: Sequence[str], *, name: str) -> None:
         sys.exit(128 + fault.signal if hasattr(fault, "signal") else 1)
 
 
+def is_verbose() -> bool:
+    """Tell whether ``--verbose`` was said."""
+    return logging.getLogger("slicekit").isEnabledFor(logging.DEBUG)
+
+
+class _AboveBars(logging.Handler):
+    """Prints what is logged, where a bar does not get in the way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        errors.print(self.format(record))
+
+
+def _set_voice(*, quiet: bool, verbose: bool, chatty: bool) -> None:
+    """Decide what is said besides results and errors."""
+    notes.quiet = quiet
+    level = logging.INFO if chatty else logging.WARNING
+    logging.basicConfig(
+        handlers=[_AboveBars()], format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.getLogger().setLevel(logging.ERROR if quiet else level)
+    logging.getLogger("slicekit").setLevel(logging.DEBUG if verbose else logging.NOTSET)
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, DataWarning):
-        errors.print(f"warning: {message}", style="yellow")
+        notes.print(f"warning: {message}", style="yellow")
 
 
 def expect_choice(option: str, value: str, choices: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ def test_every_scan_of_a_folder_gets_a_map(
     done = door("infer.py", scans, "-o", out, *using, "--uncertainty", "--no-propagation")
     assert done.code == 0, done.err
     files = (".nii.gz", ".json", "_stats.json", "_uncertainty.nii.gz")
-    assert names_in(out) == {case + file for case in "ab" for file in files}
+    assert names_in(out) == {"run.jsonl"} | {case + file for case in "ab" for file in files}
     assert "beside it: a.json, a_stats.json, a_uncertainty.nii.gz" in done.out
     assert nibabel.load(out / "b_uncertainty.nii.gz").get_fdata().any()
     again = door("infer.py", scans / "a.nii.gz", "-o", out / "a.nii.gz", *using, "--uncertainty")

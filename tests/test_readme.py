@@ -104,6 +104,11 @@ def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> s
         (("slicekit", "import-weights"), ["slicekit", "import-weights"]),
         (("slicekit", "pseudo"), ["slicekit", "pseudo"]),
         (("slicekit", "finetune"), ["slicekit", "finetune"]),
+        (("slicekit", "stats"), ["slicekit", "stats"]),
+        (("slicekit", "check"), ["slicekit", "check"]),
+        (("slicekit", "report"), ["slicekit", "report"]),
+        (("slicekit", "models"), ["slicekit", "models"]),
+        (("slicekit", "info"), ["slicekit", "info"]),
     ],
 )
 def test_options_exist(
@@ -121,6 +126,14 @@ def test_options_exist(
     said = help_of(help_words, monkeypatch, capsys)
     known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", said))
     assert used <= known, f"{sorted(used - known)} are not options of {' '.join(help_words)}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from slicekit import cli
+
+    named = {command.name or "" for command in cli.app.registered_commands}
+    page = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `slicekit ([a-z-]+)` \|", page, re.MULTILINE)) == named
 
 
 def test_option_table_is_that_of_infer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from slicekit import machine
 from slicekit import runtime as module
 from slicekit.errors import DeviceError, MissingDependencyError
 from slicekit.runtime import Runtime, pick_runtime
@@ -61,7 +62,7 @@ def test_unknown_precisions_and_no_threads_are_refused():
 @pytest.mark.parametrize(("said", "threads"), [("3", 3), ("0", None), ("2,1", None), ("", None)])
 def test_threads_are_those_of_the_environment_where_it_says_one_number(monkeypatch, said, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4}, raising=False)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4}, raising=False)
     assert pick_runtime("cpu").threads == (threads or 5)
 
 

@@ -1,8 +1,7 @@
 """The command line: the one place that prints.
 
-Heavy modules are imported inside the commands, so that ``--help`` is quick. Exit codes: 0 all
-went well, 1 a fault that the message explains, 2 a wrong command line or a batch in which some
-scans failed, 130 and 143 stopped by a signal.
+Heavy modules are imported inside the commands, so that ``--help`` is quick. What exit codes mean
+is said by ``EXIT_CODES``.
 """
 
 from __future__ import annotations
@@ -11,26 +10,36 @@ import sys
 
 import typer
 
+from slicekit.cli.about import info, models
+from slicekit.cli.convert import convert
 from slicekit.cli.fewshot import fewshot
 from slicekit.cli.finetune import finetune
 from slicekit.cli.learning import pseudo, queue, train
+from slicekit.cli.measuring import check, stats
+from slicekit.cli.reporting import report
 from slicekit.cli.scans import propagate, segment
 from slicekit.cli.superpixels import superpixels
 from slicekit.cli.tools import evaluate, import_weights, phantom
+from slicekit.cli.voice import with_voice
 from slicekit.terminal import run
 
+EXIT_CODES = (
+    "Exit codes: 0 all went well; 1 a fault that the message explains; 2 a wrong command line, a "
+    "batch or an evaluation in which some cases failed, or a check that found errors; 130 and 143 "
+    "stopped by a signal. Every command knows --quiet and --verbose."
+)
 app = typer.Typer(
     help="Segment CT and MR scans as if they were videos, from very few labels.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    segment, propagate, fewshot, superpixels, train, finetune, pseudo, queue, evaluate, phantom,
-    import_weights,
+    segment, propagate, fewshot, superpixels, train, finetune, pseudo, queue, evaluate, stats,
+    check, report, phantom, import_weights, convert, models, info,
 ):  # fmt: skip
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.replace("_", "-"))(with_voice(command))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slicekit.cli.options import Device, Overwrite, Precision, Preview
-from slicekit.terminal import bar
+from slicekit.terminal import bar, notes
 
 if TYPE_CHECKING:
     from slicekit.report.case import CaseFiles
@@ -72,7 +72,7 @@ def fewshot(
     carried = propagation and extent_of is None and (propagator or True)
     loaded = load_fewshot(chosen, runtime, propagator=carried)
     carrier = f" and {loaded.carrier.recipe.name}" if loaded.carrier else ""
-    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
+    notes.print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}")
     with bar() as told:
         files = fewshot_file(
             support_scan, support_labels, query_scan, out, loaded,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slicekit.cli.options import Backend, Device, Overwrite, Precision
-from slicekit.terminal import bar, errors, expect_choice, named_numbers
+from slicekit.terminal import bar, errors, expect_choice, named_numbers, notes
 
 if TYPE_CHECKING:
     from slicekit.recipes import Recipe
@@ -152,7 +151,7 @@ def pseudo(
         labelled=labelled_group, unlabelled=group, held_out=held_out_group,
     )  # fmt: skip
     other = None if judge is None else load_model(judge, runtime, propagator=False)
-    print(f"{loaded.recipe.name} on {loaded.runtime}", file=sys.stderr)
+    notes.print(f"{loaded.recipe.name} on {loaded.runtime}")
     with bar() as told:
         made = label_dataset(
             dataset, groups, loaded, out, progress=told,
@@ -226,7 +225,7 @@ def queue(
     )  # fmt: skip
     runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
     loaded = load_model(model, runtime, propagator=False)
-    print(f"{loaded.recipe.name} on {loaded.runtime}", file=sys.stderr)
+    notes.print(f"{loaded.recipe.name} on {loaded.runtime}")
     with bar() as told:
         found = queue_dataset(data, loaded, out, options=options, progress=told)
     _tell_queue(found, wanted=n)

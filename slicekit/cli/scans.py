@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicekit.cli.options import Backend, Device, Overwrite, Precision, Preview
-from slicekit.errors import SlicekitError, lacks_memory
-from slicekit.terminal import bar, errors, expect_choice, tell, whole_numbers
+from slicekit.cli.options import (
+    AllowUneven,
+    AsJson,
+    Backend,
+    Device,
+    Overwrite,
+    Precision,
+    Preview,
+    Series,
+)
+from slicekit.cli.segmenting import expect_part, segment_batch, segment_one
+from slicekit.terminal import bar, errors, expect_choice, notes, whole_numbers
 
 if TYPE_CHECKING:
-    from slicekit.inference.model import Model
     from slicekit.report.carrying import Carried
-    from slicekit.report.case import CaseFiles, SegmentOptions
-    from slicekit.runtime import Runtime
 
-T = TypeVar("T")
 _MODEL = "ct_abdomen_reference"
 _CARRIER = "any_propagator"
 
 
 def segment(
-    scan: Annotated[Path, typer.Argument(help="NIfTI file, slice folder, or folder of scans.")],
+    scan: Annotated[Path, typer.Argument(help="NIfTI, DICOM or slice folder, or folder of scans.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Labels; a folder for a folder.")
     ] = None,
@@ -55,13 +58,25 @@ def segment(
         tuple[float, float, float] | None,
         typer.Option(help="Spacing z y x in mm of a slice folder."),
     ] = None,
+    series: Series = None,
+    allow_uneven: AllowUneven = False,
+    parts: Annotated[int | None, typer.Option(min=1, help="Cut a batch into so many.")] = None,
+    part: Annotated[int | None, typer.Option(min=1, help="Do this one of them, from 1.")] = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Segment a scan, or every scan of a folder."""
-    from slicekit.report.batch import plan_outputs
+    """Segment a scan, or every scan of a folder; what is done already is skipped there."""
+    from slicekit.report.batch import plan_outputs, take_part
 
+    share = expect_part(parts, part)
     pairs = plan_outputs(scan, out)  # a misspelt path is told before torch is imported
-    from slicekit.report.case import SegmentOptions
+    several = pairs[0][0] != scan
+    if share is not None:
+        pairs = take_part(pairs, scan, *share)
+    if not pairs:
+        notes.print(f"there are more parts than scans: none is left for part {part}")
+        return
+    from slicekit.report.case import SegmentOptions, expect_free
 
     options = SegmentOptions(
         organs=tuple(organs) if organs else None,
@@ -72,82 +87,31 @@ def segment(
         gray_range=gray_range,
         volume_index=volume,
         spacing_mm=spacing,
+        series=series,
+        allow_uneven=allow_uneven,
     )
-    alone = len(pairs) == 1
-    ready = [pair for pair in pairs if _is_free(*pair, options, alone=alone)]
-    done: set[Path] = set()
-    if ready:  # loading a model takes a while
-        from slicekit.runtime import pick_runtime
-
-        runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
-        loaded = _load(model, runtime, options, propagator=propagation and (propagator or True))
-        done = {pair[0] for pair in ready if _one(*pair, loaded, options, alone=alone)}
-    if failed := [source for source, _ in pairs if source not in done]:
-        errors.print(f"{len(failed)} of {len(pairs)} scans failed: {', '.join(map(str, failed))}")
-        raise typer.Exit(2)
-
-
-def _load(name: str, runtime: Runtime, options: SegmentOptions, *, propagator: bool | str) -> Model:
-    """Load a model that can do what the user said, and say which it is."""
+    if not several:
+        expect_free(pairs[0][1], pairs[0][0], options)  # loading a model takes a while
     from slicekit.inference.model import load_model
     from slicekit.inference.pipeline import expect_known
+    from slicekit.runtime import pick_runtime
 
-    loaded = load_model(name, runtime, propagator=propagator)
-    expect_known(
-        loaded, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
-    )
+    runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
+    loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
+    expect_known(loaded, organs=options.organs, selector=selector, uncertainty=uncertainty)
     carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
-    print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}", file=sys.stderr)
-    return loaded
+    notes.print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}")
+    if not several:
+        segment_one(*pairs[0], loaded, options, as_json=as_json)
+        return
+    from slicekit.report.batch_run import Batch
 
-
-def _is_free(source: Path, target: Path, options: SegmentOptions, *, alone: bool) -> bool:
-    """Tell whether all outputs of a scan can be written; in a batch a fault is told."""
-    from slicekit.report.case import expect_free
-
-    return _attempt(source, lambda: expect_free(target, source, options), alone=alone) is not None
-
-
-def _one(source: Path, target: Path, model: Model, options: SegmentOptions, *, alone: bool) -> bool:
-    """Segment one scan; in a batch a fault is told and the rest goes on."""
-    from slicekit.report.case import segment_file
-
-    def work() -> CaseFiles:
-        with bar() as told:
-            return segment_file(
-                source, target, model, options=options, command=sys.argv, progress=told
-            )
-
-    files = _attempt(source, work, alone=alone)
-    if files is not None:
-        _summarise(files)
-    return files is not None
-
-
-def _attempt(source: Path, work: Callable[[], T], *, alone: bool) -> T | None:
-    """Do something with one scan; in a batch a fault is told, and nothing comes of it."""
-    try:
-        return work()
-    except Exception as fault:  # whatever it is, the other scans go on
-        if alone:
-            raise
-        if not (isinstance(fault, SlicekitError) or lacks_memory(fault)):
-            logging.exception("a fault of slicekit itself")
-        tell(fault, about=source)
-        return None
-
-
-def _summarise(files: CaseFiles) -> None:
-    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in files.seconds.items())
-    print(f"{files.labels}\n  seconds: {stages} (total {sum(files.seconds.values()):.1f})")
-    found = [f"{organ} {float(f'{ml:.3g}'):g}" for organ, ml in files.volumes_ml.items() if ml > 0]
-    print(f"  ml: {', '.join(found) or 'no organ was found'}")
-    beside = (files.sidecar, files.statistics, files.preview, files.uncertainty)
-    print(f"  beside it: {', '.join(path.name for path in beside if path is not None)}")
+    batch = Batch(pairs, loaded, options=options, part=share, command=sys.argv)
+    segment_batch(batch, len(pairs), as_json=as_json)
 
 
 def propagate(
-    scan: Annotated[Path, typer.Argument(help="NIfTI file or slice folder.")],
+    scan: Annotated[Path, typer.Argument(help="NIfTI file, DICOM or slice folder.")],
     guides: Annotated[
         Path, typer.Argument(help="Label map with a few drawn slices, or a folder of masks.")
     ],
@@ -174,6 +138,8 @@ def propagate(
         tuple[float, float, float] | None,
         typer.Option(help="Spacing z y x in mm of a slice folder."),
     ] = None,
+    series: Series = None,
+    allow_uneven: AllowUneven = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Carry the masks of a few drawn slices through a whole scan."""
@@ -194,13 +160,15 @@ def propagate(
         overwrite=overwrite,
         volume_index=volume,
         spacing_mm=spacing,
+        series=series,
+        allow_uneven=allow_uneven,
     )
     expect_paths(scan, guides, out, overwrite=overwrite)  # before a network is loaded
     carrier = None
     if method == "stcn":
         runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
         carrier = load_propagator(model or _CARRIER, runtime)
-        print(f"{carrier.recipe.name} on {runtime}", file=sys.stderr)
+        notes.print(f"{carrier.recipe.name} on {runtime}")
     with bar() as told:
         found = propagate_file(
             scan, guides, out, carrier, options=options, command=sys.argv,

@@ -5,29 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from slicekit.errors import WriteError
 from slicekit.io.atomic import write_atomically
+from slicekit.machine import user_cache
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 2 << 30
 """Files that were not used for longest are removed beyond this."""
 _DIGEST = hashlib.sha256().digest_size
-
-
-def user_cache() -> Path:
-    """Return where this system keeps such folders: ``~/.cache/slicekit`` on Linux."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base)) / "slicekit"  # noqa: PTH111 - raises where no home is
 
 
 class Cache:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-import slicekit
 from slicekit.checkpoint import Weights, fill, load_weights
 from slicekit.checks import suggest
 from slicekit.errors import CheckpointError, RecipeError
@@ -18,6 +17,8 @@ from slicekit.inference.roles import expect_role
 from slicekit.inference.sight import Propagator
 from slicekit.networks import STCN, Committee, build, expect_patch
 from slicekit.recipes import Recipe, differences, expect_same_view, read_recipe
+from slicekit.recipes.finding import bundled as bundled
+from slicekit.recipes.finding import model_files, weights_of
 from slicekit.runtime import Runtime, pick_runtime
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def load_model(
         propagator: ``True`` takes the one that the reference's recipe names, beside the
             reference's file or bundled; a name or path takes that one; ``False`` takes none, and
             the reference names every slice.
-        cache: Where networks converted for OpenVINO are kept; ``cache.user_cache()`` when
+        cache: Where networks converted for OpenVINO are kept; ``machine.user_cache()`` when
             ``None``. Without any the first use of a model takes some seconds more every time.
 
     Raises:
@@ -173,13 +174,6 @@ def build_network(recipe: Recipe) -> nn.Module:
     )
 
 
-def bundled(kind: str) -> Path:
-    """Return the folder of bundled ``"models"`` or ``"weights"``: of the wheel or the checkout."""
-    package = Path(slicekit.__file__).parent
-    inside = package / f"_{kind}"
-    return inside if inside.is_dir() else package.parent / kind
-
-
 def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     """Find a weights file, and the recipe that asks for it where there is one.
 
@@ -195,14 +189,12 @@ def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
     elif path.suffix == ".safetensors" or (path.suffix and path.is_file()):
         return path, None  # what is no weights file is refused by its content
     else:
-        known = model_files()
+        known = model_files(bundled("models"))
         if str(name) not in known:
             raise RecipeError(f"there is no model {str(name)!r}; {suggest(str(name), known)}")
         recipe_file = known[str(name)]
     recipe = read_recipe(recipe_file)
-    file = recipe.weights.file if recipe.weights else f"{recipe.name}.safetensors"
-    beside = recipe_file.parent / file
-    return (beside if beside.is_file() else bundled("weights") / file), recipe
+    return weights_of(recipe, recipe_file, bundled("weights")), recipe
 
 
 def recipe_of(name: str | Path) -> Recipe:
@@ -216,13 +208,6 @@ def recipe_of(name: str | Path) -> Recipe:
     return load_weights(path).recipe if recipe is None else recipe
 
 
-def model_files() -> dict[str, Path]:
-    """Return the recipes that are known by name: your own in ``models``, and the bundled ones."""
-    folders = (Path(OWN_MODELS), bundled("models"))  # of one name the bundled one counts
-    found = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
-    return dict(sorted(found.items()))
-
-
 def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
     """Look for a propagator beside the reference's file, then among those bundled."""
     path = Path(reference)
@@ -231,7 +216,7 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
         beside = path.parent / f"{propagator}{ending}"
         if beside.is_file():
             return beside
-    if propagator not in model_files():
+    if propagator not in model_files(bundled("models")):
         raise RecipeError(
             f"the propagator {propagator!r} of {str(reference)!r} is neither beside it, as "
             f"{propagator}.safetensors, nor bundled; put it there, or do without it "
@@ -248,7 +233,7 @@ def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Mo
     if recipe is None and not path.exists():
         raise CheckpointError(
             f"{path}: there is no such weights file; name one, a recipe or a bundled model: "
-            f"{', '.join(model_files())}"
+            f"{', '.join(model_files(bundled('models')))}"
         )
     if recipe is not None:
         expect_role(recipe, *roles)

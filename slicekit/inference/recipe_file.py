@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slicekit.checks import suggest
 from slicekit.errors import RecipeError
-from slicekit.inference.model import model_files
+from slicekit.recipes.finding import bundled, model_files
 
 
 def recipe_file(name: str | Path) -> Path:
@@ -21,7 +21,7 @@ def recipe_file(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
         return path
-    known = model_files()
+    known = model_files(bundled("models"))
     if str(name) not in known:
         raise RecipeError(
             f"there is no recipe {str(name)!r}; name a file NAME.toml, or a model: "

@@ -8,6 +8,7 @@ on exactly its grid: axes, affine, codes and units.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ from numpy.typing import NDArray
 
 from slicekit.checks import expect_shape
 from slicekit.errors import ReadError, WriteError
+from slicekit.io.dicom.container import means_dicom
+from slicekit.io.dicom.read import read_dicom
+from slicekit.io.dicom.seg import (
+    expect_segmentable,
+    is_seg_name,
+    write_dicom_seg,
+)
+from slicekit.io.dicom.seg_read import read_dicom_seg
+from slicekit.io.dicom.source import DicomSource
 from slicekit.io.folders import (
     FolderSource,
     expect_picture_name,
@@ -24,18 +34,19 @@ from slicekit.io.folders import (
     with_gray_range,
     write_folder_labels,
 )
-from slicekit.io.listing import is_dicom
 from slicekit.io.masks import read_masks
 from slicekit.io.nifti import NiftiSource, read_nifti, read_nifti_labels, stored_slice
 from slicekit.io.nifti_write import is_nifti_name, write_nifti, write_nifti_like
-from slicekit.io.outputs import expect_writable
+from slicekit.io.outputs import expect_writable, files_behind
 from slicekit.io.pictures import SUFFIXES
 from slicekit.io.values import as_label_ids, as_levels
+from slicekit.labels import LabelSet
 from slicekit.volume import Volume, expect_same_grid
 
 _MAP_STEP = 0.005
 
 __all__ = [
+    "DicomSource",
     "FolderSource",
     "NiftiSource",
     "expect_labels_name",
@@ -59,21 +70,27 @@ def read_volume(
     spacing_mm: tuple[float, float, float] | None = None,
     memory_budget_bytes: int | None = None,
     allow_trailing_bytes: bool = False,
+    series: str | None = None,
+    allow_uneven: bool = False,
 ) -> Volume:
-    """Read an image: NIfTI 1 or 2, a folder of slices, or one picture.
+    """Read an image: NIfTI 1 or 2, a DICOM series, a folder of slices, or one picture.
 
     Args:
-        path: A .nii or .nii.gz file, a folder of PNG, JPEG, TIFF or NPY slices, or one such file.
+        path: A .nii or .nii.gz file; a folder or a .zip of DICOM files, or one of them; a folder
+            of PNG, JPEG, TIFF or NPY slices, or one such file.
         gray_range: Intensities that 0 and 255 of 8-bit pictures stand for (HU on CT). Without
             it the array stays gray and ``source.gray_range`` is ``None``.
         volume_index: The volume of a time series, counted from 0.
         spacing_mm: Spacing of slices along ``(z, y, x)``, where the files know none.
         memory_budget_bytes: What reading may take; half of the available memory when ``None``.
         allow_trailing_bytes: Pass over bytes behind the voxels of a NIfTI file.
+        series: Which of several DICOM series: its UID, number or description, or a name that
+            the error lists.
+        allow_uneven: Resample missing, uneven or tilted DICOM slices, as float32.
 
     Returns:
         ``(z, y, x)``, z running to the head, y to the back, x to the left; integers of up to 32
-        bits as they are stored, else float32; every value is finite.
+        bits as they are stored, or as DICOM's whole slopes and intercepts make them, else float32.
 
     Raises:
         ReadError: It is damaged, too large, or none of these; the message has path and cause.
@@ -82,6 +99,14 @@ def read_volume(
         DataWarning: Something was mended or is doubtful.
     """
     file = Path(path)
+    own = {"gray_range": gray_range, "spacing_mm": spacing_mm}
+    if means_dicom(file):
+        _expect_unsaid(file, own | {"volume_index": volume_index})
+        return read_dicom(
+            file, series=series, allow_uneven=allow_uneven, memory_budget_bytes=memory_budget_bytes
+        )
+    if series is not None:
+        raise ReadError(file, "is no DICOM, so it holds no series; leave out series (--series)")
     if _is_slices(file):
         if volume_index is not None:
             raise ReadError(file, "holds slices, not a time series; leave out volume_index")
@@ -92,9 +117,7 @@ def read_volume(
             memory_budget_bytes=memory_budget_bytes,
         )
     _expect_nifti(file)
-    for name, value in (("gray_range", gray_range), ("spacing_mm", spacing_mm)):
-        if value is not None:
-            raise ReadError(file, f"knows its own values and spacing; leave out {name}")
+    _expect_unsaid(file, own)
     return read_nifti(
         file,
         volume_index=volume_index,
@@ -107,7 +130,7 @@ def read_labels(path: str | Path, *, like: Volume | None = None) -> Volume:
     """Read a label map.
 
     Args:
-        path: What ``read_volume`` reads, except JPEG.
+        path: What ``read_volume`` reads, except JPEG; of DICOM a DICOM-SEG.
         like: The image it belongs to; the labels must lie on its grid. ``None`` leaves the label
             map on its own.
 
@@ -123,7 +146,9 @@ def read_labels(path: str | Path, *, like: Volume | None = None) -> Volume:
         DataWarning: Something was mended or is doubtful.
     """
     file = Path(path)
-    if _is_slices(file):
+    if means_dicom(file):
+        labels = read_dicom_seg(file, like=like)
+    elif _is_slices(file):
         labels = read_folder_labels(file, like=like)
     else:
         _expect_nifti(file)
@@ -135,16 +160,23 @@ def read_labels(path: str | Path, *, like: Volume | None = None) -> Volume:
 
 
 def write_labels(
-    path: str | Path, labels: NDArray[Any] | Volume, *, like: Volume, overwrite: bool = False
+    path: str | Path,
+    labels: NDArray[Any] | Volume,
+    *,
+    like: Volume,
+    overwrite: bool = False,
+    names: LabelSet | None = None,
 ) -> Path:
     """Write a label map on the grid that an image was read from.
 
     Args:
         path: A name ending in .nii.gz or .nii; for an image of slices also a folder, which then
-            holds one PNG a slice, named as the image's slices.
+            holds one PNG a slice, named as the image's slices; for one of DICOM also a name
+            ending in .dcm, which becomes a DICOM-SEG.
         labels: ``(z, y, x)`` ids on the grid of ``like``, whole numbers from 0 to 65535.
         like: The image as ``read_volume`` gave it.
         overwrite: Whether to replace an existing output; never the input itself.
+        names: What the ids mean, for a DICOM-SEG; the other formats have no room for it.
 
     Returns:
         The path that was written: as uint8, or uint16 where an id needs it.
@@ -152,20 +184,20 @@ def write_labels(
     Raises:
         ShapeError: The labels have another shape than ``like``.
         GeometryError: They are a volume on another grid.
-        LabelError: An id is not whole, negative or above 65535.
+        LabelError: An id is not whole, negative or above 65535, or a DICOM-SEG would be empty.
         WriteError: The output must not or cannot be written; what stood there still stands.
     """
     if isinstance(labels, Volume):
         expect_same_grid("labels", labels, like, like_name="the image")
         labels = labels.array
     expect_shape("labels", labels, " ".join(map(str, like.shape)))
-    origin = getattr(like.source, "path", None)
-    target = expect_writable(
-        path, overwrite=overwrite, inputs=[] if origin is None else [Path(origin)]
-    )
+    target = expect_writable(path, overwrite=overwrite, inputs=files_behind(like))
     ids = as_label_ids("labels", np.asarray(labels))
     if is_nifti_name(target):
         return write_nifti_like(target, ids, like)
+    if isinstance(like.source, DicomSource):
+        expect_labels_name(target, like=like)
+        return write_dicom_seg(target, ids, like, names)
     return write_folder_labels(target, ids, like)
 
 
@@ -196,10 +228,7 @@ def write_map(
         expect_same_grid("values", values, like, like_name="the image")
         values = values.array
     expect_shape("values", values, " ".join(map(str, like.shape)))
-    origin = getattr(like.source, "path", None)
-    target = expect_writable(
-        path, overwrite=overwrite, inputs=[] if origin is None else [Path(origin)]
-    )
+    target = expect_writable(path, overwrite=overwrite, inputs=files_behind(like))
     if not is_nifti_name(target):
         raise WriteError(target, "is no name for a map; end it in .nii.gz or .nii")
     return write_nifti_like(target, as_levels(values, 1 / _MAP_STEP), like, slope=_MAP_STEP)
@@ -213,7 +242,9 @@ def expect_labels_name(path: str | Path, *, like: Volume) -> None:
             that of a folder where a file is meant.
     """
     target = Path(path)
-    if not is_nifti_name(target):
+    if is_seg_name(target) or (isinstance(like.source, DicomSource) and not is_nifti_name(target)):
+        expect_segmentable(target, like)
+    elif not is_nifti_name(target):
         expect_picture_name(target, like)
     elif target.is_dir():
         raise WriteError(target, "is a folder; name a file in it, such as labels.nii.gz")
@@ -234,13 +265,17 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
         ShapeError: The array has another type.
         WriteError: The output must not or cannot be written; what stood there still stands.
     """
-    origin = getattr(volume.source, "path", None)
-    target = expect_writable(
-        path, overwrite=overwrite, inputs=[] if origin is None else [Path(origin)]
-    )
+    target = expect_writable(path, overwrite=overwrite, inputs=files_behind(volume))
     if not is_nifti_name(target):
         raise WriteError(target, "is no name for a volume; end it in .nii.gz or .nii")
     return write_nifti(target, volume)
+
+
+def _expect_unsaid(path: Path, said: Mapping[str, object]) -> None:
+    """Refuse what a user said of a file that knows it by itself."""
+    for name, value in said.items():
+        if value is not None:
+            raise ReadError(path, f"knows its own values and spacing; leave out {name}")
 
 
 def _is_slices(path: Path) -> bool:
@@ -257,9 +292,4 @@ def _expect_nifti(path: Path) -> None:
     if name.endswith((".hdr", ".img", ".hdr.gz", ".img.gz")):
         raise ReadError(
             path, "is half of a .hdr/.img pair; convert the pair to one .nii.gz file first"
-        )
-    if is_dicom(path):
-        raise ReadError(
-            path,
-            "is a DICOM file; convert the series to NIfTI first, for example with dcm2niix",
         )

@@ -16,7 +16,8 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from slicekit.errors import FileError, SlicekitError, WriteError
@@ -125,6 +126,31 @@ def write_folder_atomically(path: str | Path, writer: Callable[[Path], None]) ->
         _discard(temporary)
     _flush_folder(target.parent)
     return target
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Make a hidden folder beside ``target`` for files that are to appear together with it.
+
+    Nothing of it is left in the end. A ``WriteError`` names the file as it was to be called.
+    """
+    folder = _temporary(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        folder.mkdir()
+        yield folder
+    except WriteError as fault:
+        inside = fault.path.is_relative_to(folder)
+        named = target.parent / fault.path.relative_to(folder) if inside else fault.path
+        raise WriteError(named, fault.cause) from fault
+    except SlicekitError:
+        raise
+    except OSError as fault:
+        raise WriteError(target, why_not_written(fault, target, _size(folder))) from fault
+    finally:
+        _discard(folder)
+        _flush_folder(target.parent)
 
 
 def why_not_written(fault: OSError, target: Path, written: int = 0) -> str:

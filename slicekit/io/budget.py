@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from slicekit.errors import ReadError
-
-
-def available_bytes() -> int:
-    """Return the memory this process could still take: the machine's, or its container's."""
-    found = [_machine_bytes(), _container_bytes()]
-    return min(size for size in found if size is not None)
+from slicekit.machine import available_bytes as available_bytes
 
 
 def expect_within_budget(path: Path, needed: int, budget: int | None) -> None:
@@ -47,34 +41,3 @@ def in_words(size: int) -> str:
             break
         number, unit = number / 1024, larger
     return f"{number:.0f} {unit}" if number >= 100 or unit == "bytes" else f"{number:.3g} {unit}"
-
-
-def _machine_bytes() -> int:
-    """Return what the machine has left, or half of all it has where that is not told."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):  # no such question on this system
-        return 8 * 2**30
-
-
-def _container_bytes() -> int | None:
-    """Return what the limit of this container leaves, ``None`` where there is none."""
-    folder = Path("/sys/fs/cgroup")
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            most = (folder / limit).read_text(encoding="ascii").strip()
-            if most != "max":
-                taken = int((folder / used).read_text(encoding="ascii"))
-                return max(int(most) - taken, 0)
-        except (OSError, ValueError):
-            continue
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from slicekit.errors import ReadError
@@ -9,6 +10,7 @@ from slicekit.io.pictures import SUFFIXES
 from slicekit.io.values import warn_about_data
 
 _LISTED = 5
+_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 
 
 def list_slices(folder: Path) -> list[str]:
@@ -40,13 +42,69 @@ def list_slices(folder: Path) -> list[str]:
 
 def is_dicom(file: Path) -> bool:
     """Tell a DICOM file by its name, or by its content where the name says nothing."""
-    if file.suffix.lower() in (".dcm", ".dicom", ".ima") or file.name.upper() == "DICOMDIR":
+    if is_dicom_name(file):
         return True
     try:
         with file.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def is_dicom_name(file: Path) -> bool:
+    """Tell a DICOM file by its name."""
+    return file.suffix.lower() in _DICOM_ENDINGS or file.name.upper() == "DICOMDIR"
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Tell whether a folder means DICOM series, its own or, where it holds no scan, of folders.
+
+    A folder of slices with a DICOM file or two among them is still a folder of slices, and a
+    series beside which labels were written still a series.
+    """
+    try:
+        entries = _visible(folder)
+        others = sum(_is_slice(entry) or _is_nifti(entry) for entry in entries)
+        dicom = sum(entry.is_file() and is_dicom(entry) for entry in entries)
+        if dicom or others:
+            return dicom > others
+        return any(entry.is_file() and is_dicom(entry) for entry in _below(folder))
+    except OSError:
+        return False  # whoever lists the folder says why
+
+
+def dicom_files(folder: Path) -> list[str]:
+    """Return the files that may belong to a DICOM series, relative to the folder.
+
+    Those of the folder itself where a DICOM file is among them, else those of all its folders.
+
+    Raises:
+        ReadError: It cannot be listed.
+    """
+    try:
+        files = [entry for entry in _visible(folder) if not entry.is_dir()]
+        if not any(map(is_dicom, files)):
+            files = [entry for entry in _below(folder) if not entry.is_dir()]
+    except OSError as fault:
+        raise ReadError(folder, f"cannot be listed: {fault.strerror or fault}") from fault
+    return [entry.relative_to(folder).as_posix() for entry in files]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Walk through a folder and all its folders, not through links to folders."""
+    for entry in _visible(folder):
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _below(entry)
+        else:
+            yield entry
+
+
+def _is_nifti(entry: Path) -> bool:
+    return entry.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def _is_slice(entry: Path) -> bool:
@@ -57,18 +115,13 @@ def _is_slice(entry: Path) -> bool:
 
 def _instead(entries: list[Path]) -> str:
     """Say what a folder without slices holds."""
-    wanted = f"expected slices ({', '.join(SUFFIXES)})"
+    wanted = f"expected slices ({', '.join(SUFFIXES)}, or DICOM)"
     if not entries:
         return f"is an empty folder, {wanted}"
-    if any(entry.name.lower().endswith((".nii", ".nii.gz")) for entry in entries):
+    if any(map(_is_nifti, entries)):
         return (
             "is a folder of NIfTI files, not one volume; give one of the files, or run infer.py "
             "on the folder"
-        )
-    if any(is_dicom(entry) for entry in entries):
-        return (
-            "is a folder of DICOM files; convert the series to NIfTI first, for example with "
-            "dcm2niix"
         )
     for entry in entries:
         if entry.is_dir() and any(_is_slice(inner) for inner in entry.glob("*")):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from slicekit.errors import ReadError
 from slicekit.io.budget import expect_within_budget, in_words
+from slicekit.io.dicom.source import DicomSource
 from slicekit.io.gzip_stream import MOST_INFLATION, ByteStream, open_stream
 from slicekit.io.nifti_affine import Axes, affine_inside, axes_inside, turn_inside
 from slicekit.io.nifti_header import NiftiHeader, read_header
@@ -56,7 +57,7 @@ def stored_slice(volume: Volume, z: int, *, axis: int = 0) -> int:
     Files may run from head to foot while ``volume`` runs from foot to head; viewers count as the
     file does. The way back is the same.
     """
-    if isinstance(volume.source, NiftiSource):
+    if isinstance(volume.source, NiftiSource | DicomSource):
         for inside, direction in volume.source.axes:
             if inside == axis:
                 return z if direction > 0 else volume.shape[axis] - 1 - z

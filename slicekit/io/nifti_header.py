@@ -151,7 +151,7 @@ def _what_it_is(head: bytes) -> str:
     """Name the kind of a file that is not NIfTI, and what to do."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head[128:132] == b"DICM":
-        return "a DICOM file; convert the series to NIfTI first, for example with dcm2niix"
+        return "a DICOM file; unpack it to a name that ends in .dcm"
     for magic, what in _OTHER_FORMATS:
         if start.startswith(magic):
             return what

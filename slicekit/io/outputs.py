@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from slicekit.errors import FileError, WriteError
 from slicekit.io.atomic import why_not_written
+from slicekit.io.dicom.source import DicomSource
+from slicekit.volume import Volume
 
 
 def expect_writable(
@@ -35,6 +37,14 @@ def expect_writable(
     except OSError as fault:
         raise WriteError(target, why_not_written(fault, target)) from fault
     return target
+
+
+def files_behind(volume: Volume) -> Sequence[Path]:
+    """Return the files that a volume was read from, which are never written over."""
+    if isinstance(volume.source, DicomSource):
+        return volume.source.paths()
+    origin = getattr(volume.source, "path", None)
+    return () if origin is None else (Path(origin),)
 
 
 def _expect_writable(target: Path, overwrite: bool, inputs: Iterable[str | Path]) -> None:

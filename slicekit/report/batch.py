@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slicekit.errors import FileError, ReadError, WriteError
+from slicekit.io.listing import holds_dicom
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -24,7 +25,7 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
     """Pair every scan that a path means with the name of its labels.
 
     Args:
-        scan: A file, a slice folder, or a folder that holds NIfTI files.
+        scan: A file, a slice or DICOM folder, or a folder that holds NIfTI files.
         out: The labels of one scan, or the folder for those of several; in the current folder,
             as ``NAME_labels.nii.gz`` or the folder ``NAME_labels``, when ``None``. An existing
             folder takes the labels of one file as ``NAME_labels.nii.gz``.
@@ -57,9 +58,37 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
     return pairs
 
 
+def take_part(
+    pairs: list[tuple[Path, Path]], scan: Path, part: int, parts: int
+) -> list[tuple[Path, Path]]:
+    """Take one share of a batch; all are equally large, or one scan smaller.
+
+    Args:
+        pairs: All scans in the order of their names, whether they are done or not: so a share
+            is the same ones every time, as long as the folder is the same.
+        scan: The folder, for the message.
+        part: Which share, from 1.
+        parts: How many there are.
+
+    Returns:
+        Every so many-th pair; none where there are more parts than scans.
+
+    Raises:
+        ReadError: It is a single scan.
+
+    Example:
+        >>> scans = [(Path(f"in/{name}"), Path(name)) for name in "abcde"]
+        >>> [labels.name for _, labels in take_part(scans, Path("in"), 1, 2)]
+        ['a', 'c', 'e']
+    """
+    if pairs[0][0] == scan:
+        raise ReadError(scan, "is one scan and no batch; leave --parts and --part out")
+    return pairs[part - 1 :: parts]
+
+
 def outputs_beside(labels: Path) -> Beside:
     """Return where the sidecar, statistics, preview and uncertainty map of a label file lie."""
-    stem = labels.name.removesuffix(_ending(labels))
+    stem = labels.name.removesuffix(_ending(labels)).removesuffix(".dcm")
     return Beside(
         labels.with_name(f"{stem}.json"),
         labels.with_name(f"{stem}_stats.json"),
@@ -81,7 +110,7 @@ def truth_beside(scan: Path) -> Path:
 
 
 def scans_in(scan: Path) -> list[Path]:
-    """List the NIfTI files of a folder; none for a file or a slice folder.
+    """List the NIfTI files of a folder; none for a file, a slice folder or a DICOM series.
 
     Raises:
         ReadError: The path does not exist.
@@ -90,7 +119,7 @@ def scans_in(scan: Path) -> list[Path]:
         raise ReadError(
             scan, "does not exist; name a NIfTI file, a slice folder or a folder of scans"
         )
-    if not scan.is_dir():
+    if not scan.is_dir() or holds_dicom(scan):
         return []
     return sorted(
         path
@@ -122,4 +151,4 @@ def _ending(path: Path) -> str:
 def _stem(path: Path) -> str:
     # of "." too, but a link keeps its own name: two may lead to files of one name
     name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119
-    return name.removesuffix(_ending(Path(name)))
+    return name.removesuffix(_ending(Path(name))).removesuffix(".zip").removesuffix(".dcm")

@@ -53,11 +53,11 @@ def propagate_file(
     """Carry the masks of a few slices through a scan and write the label map.
 
     Args:
-        scan: A NIfTI file or a slice folder.
+        scan: A NIfTI file, a DICOM series or a slice folder.
         guides: A label map on the scan's grid of which a few slices are drawn, or a folder of
             masks, each named as its slice. Ids are named by a JSON beside the label map (key
             ``labels``) or by a dataset.json; without any they are called ``label_ID``.
-        out: ``.nii`` or ``.nii.gz``; a folder name for a slice folder.
+        out: ``.nii`` or ``.nii.gz``; a folder name for a slice folder, ``.dcm`` for DICOM.
         carrier: From ``load_propagator``; shapes are interpolated where it is ``None``.
         options: What the user said.
         command: The command line, for the sidecar.
@@ -76,7 +76,13 @@ def propagate_file(
     sidecar = expect_paths(scan, guides, out, overwrite=options.overwrite)
     watch = Stopwatch()
     with watch("read"):
-        volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
+        volume = read_volume(
+            scan,
+            volume_index=options.volume_index,
+            spacing_mm=options.spacing_mm,
+            series=options.series,
+            allow_uneven=options.allow_uneven,
+        )
         expect_labels_name(out, like=volume)
         session = open_session(volume, guides, carrier, options)
     complete = True
@@ -86,7 +92,9 @@ def propagate_file(
         except KeyboardInterrupt:
             complete = False
     with watch("write"):
-        write_labels(out, session.labels, like=volume, overwrite=options.overwrite)
+        write_labels(
+            out, session.labels, like=volume, overwrite=options.overwrite, names=session.names
+        )
     found = _report(session, volume, out, sidecar, options, watch, complete=complete)
     write_json(sidecar, _describe(found, session, scan=scan, guides=guides, command=command))
     return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,12 @@ from slicekit.io import (
     write_labels,
     write_map,
 )
+from slicekit.io.atomic import staged, write_folder_atomically
+from slicekit.io.dicom.seg import is_seg_name
 from slicekit.io.nifti_write import is_nifti_name
 from slicekit.report.batch import Beside, outputs_beside
 from slicekit.report.beside import remove_stale, write_json, write_statistics
+from slicekit.report.made import Wanted, digest, stamp, versions
 from slicekit.report.preview import write_preview
 from slicekit.volume import Volume
 
@@ -48,6 +54,10 @@ class SegmentOptions:
     """Which volume of a file that holds several."""
     spacing_mm: tuple[float, float, float] | None = None
     """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
+    series: str | None = None
+    """Which of several DICOM series: its number, UID or description."""
+    allow_uneven: bool = False
+    """Whether uneven or tilted DICOM slices may be resampled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +85,8 @@ def segment_file(
     """Segment one scan and write its labels, sidecar, statistics, picture and uncertainty.
 
     Args:
-        scan: A NIfTI file or a slice folder.
-        labels: ``.nii`` or ``.nii.gz``; a folder name for a slice folder.
+        scan: A NIfTI file, a DICOM series or a slice folder.
+        labels: ``.nii`` or ``.nii.gz``; a folder name for a slice folder, ``.dcm`` for DICOM.
         model: From ``load_model``.
         options: What the user said.
         command: The command line, for the sidecar.
@@ -104,30 +114,88 @@ def segment_file(
         volume, model, organs=options.organs, selector=options.selector, progress=progress,
         uncertainty=options.uncertainty, name=str(scan),
     )  # fmt: skip
-    with watch("write"):
-        if options.overwrite:
-            remove_stale((beside.sidecar, beside.preview, beside.uncertainty))
-        write_labels(labels, done.labels, like=volume, overwrite=options.overwrite)
-        if done.uncertainty is not None:
-            write_map(beside.uncertainty, done.uncertainty, like=volume)
-    with watch("report"):
-        stats = write_statistics(
-            beside.statistics, done.image, done.image.with_array(done.labels.array), done.names,
-            in_hu=model.recipe.input.modality == "CT",
-            spacing_known=getattr(done.labels.source, "spacing_known", True),
-            more={organ: asdict(certainty) for organ, certainty in done.certainty.items()},
+    with staged(labels) as folder:
+        new = outputs_beside(folder / labels.name)
+        with watch("write"):
+            write_labels(folder / labels.name, done.labels, like=volume, names=done.names)
+            if done.uncertainty is not None:
+                write_map(new.uncertainty, done.uncertainty, like=volume)
+        with watch("report"):
+            stats = write_statistics(
+                new.statistics, done.image, done.image.with_array(done.labels.array), done.names,
+                in_hu=model.recipe.input.modality == "CT",
+                spacing_known=getattr(done.labels.source, "spacing_known", True),
+                more={organ: asdict(certainty) for organ, certainty in done.certainty.items()},
+            )  # fmt: skip
+            if options.preview:
+                _draw(new.preview, done, model)
+        seconds = {"read": 0.0, **done.seconds, **watch.rounded()}  # in the order of the stages
+        files = CaseFiles(
+            labels, beside.sidecar, beside.statistics,
+            beside.preview if options.preview else None,
+            beside.uncertainty if options.uncertainty else None,
+            seconds, {organ: figures["volume_ml"] for organ, figures in stats.items()},
         )  # fmt: skip
-        if options.preview:
-            _draw(beside.preview, done, model)
-    seconds = {"read": 0.0, **done.seconds, **watch.rounded()}  # in the order of the stages
-    files = CaseFiles(
-        labels, beside.sidecar, beside.statistics,
-        beside.preview if options.preview else None,
-        beside.uncertainty if options.uncertainty else None,
-        seconds, {organ: figures["volume_ml"] for organ, figures in stats.items()},
-    )  # fmt: skip
-    write_json(files.sidecar, _describe(done, model, files, scan=scan, command=command))
+        described = _describe(done, model, files, scan=scan, command=command)
+        made = _provenance(wanted_of(model, options), scan, folder / labels.name)
+        write_json(new.sidecar, described | made)
+        _publish(folder, labels, beside)
     return files
+
+
+def wanted_of(model: Model, options: SegmentOptions) -> Wanted:
+    """Return what decides how labels turn out: weights, recipes and what the user said."""
+    recipes = [one for one in (model.recipe, model.propagator_recipe) if one is not None]
+    text = "".join(
+        one.model_dump_json(include={"input", "organs", "networks", "inference"}) for one in recipes
+    )
+    return Wanted(
+        weights_sha256=model.sha256,
+        settings_sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        options={
+            "organs": None if options.organs is None else list(options.organs),
+            "selector": options.selector,
+            "gray_range": None if options.gray_range is None else list(options.gray_range),
+            "volume_index": options.volume_index,
+            "spacing_mm": None if options.spacing_mm is None else list(options.spacing_mm),
+            "series": options.series,
+            "allow_uneven": options.allow_uneven,
+        },
+        preview=options.preview,
+        uncertainty=options.uncertainty,
+    )
+
+
+def _publish(folder: Path, labels: Path, beside: Beside) -> None:
+    """Give finished files their names, the sidecar last; what they replace goes first."""
+    new = folder / labels.name
+    remove_stale(beside)
+    if new.is_dir():
+        write_folder_atomically(labels, partial(_move_all, new))
+    else:
+        new.replace(labels)
+    for path in (beside.statistics, beside.preview, beside.uncertainty, beside.sidecar):
+        if (folder / path.name).exists():
+            (folder / path.name).replace(path)
+
+
+def _move_all(here: Path, there: Path) -> None:
+    for file in here.iterdir():
+        file.rename(there / file.name)
+
+
+def read_scan(scan: Path, options: SegmentOptions) -> Volume:
+    """Read a scan as the user described it."""
+    volume = read_volume(
+        scan,
+        volume_index=options.volume_index,
+        spacing_mm=options.spacing_mm,
+        series=options.series,
+        allow_uneven=options.allow_uneven,
+    )
+    if options.gray_range is not None:
+        volume = from_gray(volume, *options.gray_range, name=str(scan))
+    return volume
 
 
 def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
@@ -136,7 +204,7 @@ def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
     Raises:
         WriteError: An output is in the way, is the input, or cannot be written.
     """
-    if options.uncertainty and not is_nifti_name(labels):
+    if options.uncertainty and not (is_nifti_name(labels) or is_seg_name(labels)):
         raise WriteError(
             labels,
             "is to hold masks slice by slice, but an uncertainty map is a NIfTI file beside NIfTI "
@@ -152,14 +220,6 @@ def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
         if path.is_dir():
             raise WriteError(path, "is a folder, but a file of that name is to be written")
     return beside
-
-
-def read_scan(scan: Path, options: SegmentOptions) -> Volume:
-    """Read a scan as the user described it."""
-    volume = read_volume(scan, volume_index=options.volume_index, spacing_mm=options.spacing_mm)
-    if options.gray_range is not None:
-        volume = from_gray(volume, *options.gray_range, name=str(scan))
-    return volume
 
 
 def _draw(path: Path, done: Segmentation, model: Model) -> None:
@@ -183,11 +243,15 @@ def _describe(
         "model": model.recipe.name,
         "propagator": model.propagator_recipe.name if model.propagator_recipe else None,
         "weights_sha256": model.sha256,
+        "window_hu": list(model.recipe.input.three_windows[0].range_hu)
+        if model.recipe.input.modality == "CT"
+        else None,
         "licence": model.recipe.licence,
         "command": list(command),
         "runtime": str(model.runtime),
         "seconds": files.seconds,
         "uncertainty": files.uncertainty.name if files.uncertainty else None,
+        "preview": files.preview.name if files.preview else None,
         "guides": [
             {
                 "z": guide.z,
@@ -198,4 +262,16 @@ def _describe(
             }
             for guide in done.guides
         ],
+    }
+
+
+def _provenance(wanted: Wanted, scan: Path, labels: Path) -> dict[str, Any]:
+    """Return what a later run compares, and what made the labels."""
+    return {
+        "options": dict(wanted.options),
+        "settings_sha256": wanted.settings_sha256,
+        "stamp": stamp(scan),
+        "labels_sha256": digest(labels) if labels.is_file() else None,
+        "made_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "made_with": versions(),
     }

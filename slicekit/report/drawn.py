@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,11 @@ from slicekit.errors import DataWarning, LabelError, ShapeError
 from slicekit.inference.model import Carrier
 from slicekit.inference.session import Axis, Session
 from slicekit.io import FolderSource, read_labels, read_masks, stored_slice
-from slicekit.labels import LabelSet
-from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.report.naming import NAMELESS as NAMELESS
+from slicekit.report.naming import name_drawn as name_drawn
 from slicekit.volume import Volume, along
 
-NAMELESS = "label_"
-"""In front of the id of an organ that nobody names."""
 _AXES = "zyx"
-_MOST_NAMELESS = 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,10 @@ class CarryOptions:
     """Which volume of a file that holds several."""
     spacing_mm: tuple[float, float, float] | None = None
     """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
+    series: str | None = None
+    """Which of several DICOM series: its number, UID or description."""
+    allow_uneven: bool = False
+    """Whether uneven or tilted DICOM slices may be resampled."""
 
 
 def open_session(
@@ -105,32 +106,6 @@ def open_session(
             if mask.any() or z in whole:
                 session.add_guide(z, mask, organ=name)
     return session
-
-
-def name_drawn(guides: Path, ids: Sequence[int]) -> LabelSet:
-    """Name the ids that were drawn, by a JSON or a dataset.json near the file.
-
-    Raises:
-        LabelError: A file names some of the ids, but not all, or there are too many without any.
-    """
-    names, source = prediction_names(guides)
-    if names is None:
-        names, source = truth_names(guides)
-    if names is None and len(ids) > _MOST_NAMELESS:
-        raise LabelError(
-            f"{guides} holds {len(ids)} different ids, which nobody names; masks with soft edges "
-            "look so - save them without smoothing, or name the ids in a JSON beside them"
-        )
-    if names is None:
-        return LabelSet({f"{NAMELESS}{number}": number for number in ids})
-    unnamed = sorted(set(ids) - set(names.ids.values()))
-    if unnamed:
-        raise LabelError(
-            f"{guides} holds the ids {unnamed}, which the {source} near it does not name: "
-            f"{dict(names.ids)}; name them in {guides.name.split('.')[0]}.json beside it, under "
-            '"labels"'
-        )
-    return LabelSet({name: number for name, number in names.ids.items() if number in ids})
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from slicekit.io import read_labels
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.metrics import OrganMean, OrganScore, evaluate, mean_of, summarise
 from slicekit.report.pairs import Pair, first_of, pair_paths, prediction_names, truth_names
+from slicekit.report.text_table import text_table
 from slicekit.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class EvaluationReport:
         rows = [["organ", "DSC", "NSD", "HD95 mm", "NSD tolerance mm", "cases"]]
         rows += [[o.organ, *_figures(o), f"{o.tolerance_mm:g}", str(o.cases)] for o in organs]
         rows.append(["mean", *_mean_figures(organs), "", ""])
-        blocks = [_table(rows, ruled_last=True)]
+        blocks = [text_table(rows, ruled_last=True)]
         if len(self.cases) > 1:
             rows = [["case", "DSC", "NSD", "HD95 mm", "missed", "invented"]]
             for case in self.cases:
@@ -92,7 +93,7 @@ class EvaluationReport:
                     for status in ("missed", "invented")
                 )
                 rows.append([case.case, *_mean_figures(case.scores), missed, invented])
-            blocks.append(_table(rows, left=(0, 4, 5)))
+            blocks.append(text_table(rows, left=(0, 4, 5)))
         if self.failures:
             lines = [f"  {case}: {reason}" for case, reason in self.failures.items()]
             blocks.append("\n".join(["could not be evaluated:", *lines]))
@@ -176,7 +177,7 @@ def evaluate_pair(pair: Pair, *, labels: LabelSet | None = None) -> CaseEvaluati
                 f"{our_source} names {first_of(ours.names)}, {their_source} names "
                 f"{first_of(theirs.names)}: no organ in common; give the labels of both"
             )
-        pred = _translate(pred, ours, theirs)
+        pred = translate(pred, ours, theirs)
     elif ours is not None or theirs is not None:
         names = ours or theirs or LabelSet({})
         source = our_source if ours is not None else their_source
@@ -205,7 +206,7 @@ def _tell_unnamed(pair: Pair, pred: Volume, truth: Volume, names: LabelSet, sour
         )
 
 
-def _translate(pred: Volume, ours: LabelSet, theirs: LabelSet) -> Volume:
+def translate(pred: Volume, ours: LabelSet, theirs: LabelSet) -> Volume:
     """Number a prediction's organs as the truth does; organs the truth lacks are dropped."""
     present = int(pred.array.max())
     table = np.zeros(max([present, *ours.ids.values()]) + 1, dtype=np.uint16)
@@ -244,20 +245,3 @@ def _mean_figures(scores: Iterable[OrganScore] | Iterable[OrganMean]) -> list[st
     listed = list(scores)
     dsc, nsd, hd95_mm = (mean_of(getattr(score, key) for score in listed) for key in _METRICS)
     return _figures(OrganMean("", dsc, nsd, hd95_mm, tolerance_mm=0.0, cases=0))
-
-
-def _table(rows: list[list[str]], *, left: tuple[int, ...] = (0,), ruled_last: bool = False) -> str:
-    """Lay out rows as text; columns are right aligned but for those in ``left``."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines.insert(1, rule)
-    if ruled_last:
-        lines.insert(-1, rule)
-    return "\n".join(lines)

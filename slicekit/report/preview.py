@@ -1,8 +1,9 @@
-"""One picture of a finished label map: slices with contours, a legend, the guides."""
+"""One picture of a finished label map: slices in three planes, contours, legend, guides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from slicekit.labels import LabelSet
 from slicekit.report.statistics import statistics
 from slicekit.report.tile import BACKGROUND, FAINT, TEXT, Tile, draw_tile, write_figure
-from slicekit.report.view import View
+from slicekit.report.view import Plane, View, along_plane
 from slicekit.volume import Volume, expect_same_grid
 from slicekit.windows import Window
 
@@ -33,6 +34,9 @@ _HEADING_IN = 0.62
 _LINE_IN = 0.235
 _NOTE_LINE_IN = 0.16
 _DPI = 110
+_LEAST_SLICES = 3
+_FLATTEST = 0.12
+_OTHER_PLANES: tuple[Plane, ...] = ("coronal", "sagittal")
 
 
 def write_preview(
@@ -45,7 +49,7 @@ def write_preview(
     guides: Sequence[Guide] = (),
     n_slices: int = 8,
 ) -> Path:
-    """Write a PNG that shows a label map at a glance.
+    """Write a PNG that shows a label map at a glance: axial slices, and two of either other plane.
 
     Args:
         path: The PNG; an existing one is replaced.
@@ -90,35 +94,86 @@ def draw_preview(
     """Draw the picture of ``write_preview`` without writing it."""
     measured = statistics(labels, names)
     volumes_ml = {name: entry["volume_ml"] for name, entry in measured.items() if entry["voxels"]}
-    tiles = [
-        Tile(z, f"slice {z}", tuple(volumes_ml)) for z in spread_slices(labels.array, n_slices)
-    ]
+    scene = _Scene(image, labels, names, window)
+    organs = tuple(volumes_ml)
+    spread = [Tile(z, f"slice {z}", organs) for z in spread_slices(labels.array, n_slices)]
     guiding = [
         Tile(int(z), f"guide {int(z)}", tuple(o for o in organs if o in names), _note(why, organs))
         for z, why, organs in _spread(guides)
         if 0 <= z < labels.shape[0]
     ]
-    columns = min(_MOST_COLUMNS, max(len(tiles), len(guiding)))
-    rows = _rows(tiles, columns) + _rows(guiding, columns)
-    view = View.of(image, window, [tile.z for tile in tiles + guiding], labels)
-    tile_in = _TILE_IN * view.height_over_width
-    notes_in = [_NOTE_LINE_IN * max(len(tile.note) for tile in row) for row in rows]
-    body_in = sum(tile_in + note + _GAP_IN * (2 if note else 1) for note in notes_in)
+    axial = scene.placed(spread + guiding)
+    others = [one for plane in _OTHER_PLANES for one in scene.across(plane, organs)]
+    columns = min(_MOST_COLUMNS, max(len(spread), len(guiding), len(others)))
+    rows = (
+        _rows(axial[: len(spread)], columns)
+        + _rows(others, columns)
+        + _rows(axial[len(spread) :], columns)
+    )
+    heights_in = [_row_in(row) for row in rows]
     listed = min(len(volumes_ml), _MOST_LISTED + 1)
     width = columns * (_TILE_IN + _GAP_IN) + _GAP_IN + _LEGEND_IN
-    height = _HEADING_IN + max(body_in, _LINE_IN * (listed + 0.5)) + _GAP_IN
+    height = _HEADING_IN + max(sum(heights_in), _LINE_IN * (listed + 0.5)) + _GAP_IN
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     top = height - _HEADING_IN
-    for row, note in zip(rows, notes_in, strict=True):
-        for column, tile in enumerate(row):
-            left = _GAP_IN + column * (_TILE_IN + _GAP_IN)
+    for row, row_in in zip(rows, heights_in, strict=True):
+        for column, one in enumerate(row):
+            left, tile_in = _GAP_IN + column * (_TILE_IN + _GAP_IN), one.height_in
             box = (left / width, (top - tile_in) / height, _TILE_IN / width, tile_in / height)
-            draw_tile(figure.add_axes(box), tile, image, labels, names, window, view)
-        top -= tile_in + note + _GAP_IN * (2 if note else 1)
+            draw_tile(
+                figure.add_axes(box), one.tile, one.image, one.labels, names, window, one.view
+            )
+        top -= row_in
     _draw_heading(figure, title, labels, window)
     _draw_legend(figure, names, volumes_ml)
     return figure
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A tile with what it is cut from."""
+
+    tile: Tile
+    image: Volume
+    labels: Volume
+    view: View
+
+    @property
+    def height_in(self) -> float:
+        return _TILE_IN * self.view.height_over_width
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """What the picture shows."""
+
+    image: Volume
+    labels: Volume
+    names: LabelSet
+    window: Window
+
+    def placed(self, tiles: Sequence[Tile], plane: Plane = "axial") -> list[_Placed]:
+        """Show slices of one plane in one way."""
+        image, labels = along_plane(self.image, plane), along_plane(self.labels, plane)
+        view = View.of(image, self.window, [tile.z for tile in tiles], labels, plane=plane)
+        return [_Placed(tile, image, labels, view) for tile in tiles]
+
+    def across(self, plane: Plane, organs: tuple[str, ...]) -> list[_Placed]:
+        """Show two slices across the stack; none where the stack is too flat to show anything."""
+        if self.labels.shape[0] < _LEAST_SLICES:
+            return []
+        slices = spread_slices(along_plane(self.labels, plane).array, 2)
+        placed = self.placed([Tile(z, f"{plane} {z}", organs) for z in slices], plane)
+        rows, columns = placed[0].view.show(placed[0].image.array[0]).shape
+        flat = rows * placed[0].view.pixel_ratio < _FLATTEST * columns
+        return [] if flat else placed
+
+
+def _row_in(row: Sequence[_Placed]) -> float:
+    """Return the height of a row with its notes and the gap below."""
+    note = _NOTE_LINE_IN * max(len(one.tile.note) for one in row)
+    return max(one.height_in for one in row) + note + _GAP_IN * (2 if note else 1)
 
 
 def spread_slices(array: NDArray[Any], count: int) -> list[int]:
@@ -144,7 +199,7 @@ def _spread(guides: Sequence[Guide]) -> list[Guide]:
     return [guides[number] for number in chosen]
 
 
-def _rows(tiles: list[Tile], columns: int) -> list[list[Tile]]:
+def _rows(tiles: list[_Placed], columns: int) -> list[list[_Placed]]:
     return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from slicekit.io.atomic import write_atomically
 from slicekit.labels import LabelSet
@@ -48,7 +49,7 @@ def draw_tile(
     gray = view.show(window.apply(np.nan_to_num(image.array[tile.z])))
     drawn = view.show(labels.array[tile.z])
     shades: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
-    axes.imshow(gray, aspect="auto", **shades)  # the axes already have the true proportions
+    axes.imshow(gray, aspect=view.pixel_ratio, **shades)  # true, whatever the place on the page
     for organ in tile.organs:
         mask = np.pad(drawn == names.id_of(organ), 1).astype(np.float32)  # closed at the border
         if mask.any():
@@ -57,9 +58,11 @@ def draw_tile(
             axes.contour(x, y, mask, levels=[0.5], colors=colour, linewidths=1.2)
     axes.set_xlim(-0.5, gray.shape[1] - 0.5)
     axes.set_ylim(gray.shape[0] - 0.5, -0.5)
+    axes.set_anchor("N")
     axes.axis("off")
     corner: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False}
-    axes.text(0.02, 0.98, tile.title, color=TEXT, fontsize=7.5, **corner)
+    readable = [withStroke(linewidth=2.5, foreground=BACKGROUND)]  # on bright tissue too
+    axes.text(0.02, 0.98, tile.title, color=TEXT, fontsize=7.5, path_effects=readable, **corner)
     axes.annotate(
         "\n".join(tile.note), (0.01, 0), xytext=(0, -4), xycoords="axes fraction",
         textcoords="offset points", color=FAINT, fontsize=7.5, va="top", parse_math=False,

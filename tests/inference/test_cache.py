@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slicekit.inference import cache as module
-from slicekit.inference.cache import Cache, user_cache
+from slicekit.inference.cache import Cache
 
 
 def unwanted() -> bytes:
@@ -49,14 +48,3 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
     cache.get("a", unwanted)  # used just now
     cache.get("d", lambda: bytes(10))
     assert {file.name for file in tmp_path.iterdir()} == {"a", "c", "d"}
-
-
-def test_the_folder_is_where_the_system_keeps_such_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module.sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert user_cache() == tmp_path / "slicekit"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert user_cache() == tmp_path / ".cache" / "slicekit"

@@ -17,7 +17,7 @@ import pytest
 
 from slicekit.errors import LabelError, ReadError, WriteError
 from slicekit.io import atomic
-from slicekit.io.atomic import write_atomically, write_folder_atomically
+from slicekit.io.atomic import staged, write_atomically, write_folder_atomically
 
 OLD, NEW = b"old content", b"the new content"
 
@@ -232,3 +232,44 @@ def test_folder_is_put_back_when_the_new_one_cannot_take_its_name(
         write_folder_atomically(target, lambda folder: write_new(folder / "1.png"))
     assert (target / "1.png").read_bytes() == OLD
     assert names_in(tmp_path) == ["masks"]
+
+
+def test_staged_files_are_hidden_until_they_are_named_and_nothing_else_stays(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "new" / "x.nii.gz"
+    with staged(target) as folder:
+        (folder / "x.nii.gz").write_text("labels")
+        (folder / "left.txt").write_text("not wanted after all")
+        assert [path.name[:10] for path in target.parent.iterdir()] == [".slicekit-"]
+        (folder / "x.nii.gz").replace(target)
+    assert [path.name for path in target.parent.iterdir()] == ["x.nii.gz"]
+    with pytest.raises(KeyboardInterrupt), staged(target) as folder:
+        raise KeyboardInterrupt
+    assert [path.name for path in target.parent.iterdir()] == ["x.nii.gz"]
+
+
+def test_faults_of_staged_files_name_them_as_they_were_to_be_called(tmp_path: Path) -> None:
+    target = tmp_path / "x.nii.gz"
+    with pytest.raises(WriteError) as caught, staged(target) as folder:
+        raise WriteError(folder / "x_stats.json", "could not be written")
+    assert caught.value.path == tmp_path / "x_stats.json"
+    with pytest.raises(WriteError) as caught, staged(target):
+        raise OSError(28, "No space left on device")
+    assert caught.value.path == target
+    assert "free some space" in caught.value.cause
+
+
+def test_a_stage_that_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from slicekit.io.atomic import staged\n"
+        "with staged(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    target = tmp_path / "x.nii.gz"
+    done = subprocess.run([sys.executable, "-c", code, str(target)], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    with staged(target):
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -189,7 +189,8 @@ def test_folders_that_are_something_else(tmp_path: Path) -> None:
     save(folder / "images", STACK)
     assert f"did you mean {folder / 'images'}" in cause()
     (folder / "IM0001").write_bytes(bytes(128) + b"DICM")
-    assert "convert the series to NIfTI first" in cause()
+    with pytest.raises(ReadError, match="IM0001: is DICOM, but"):
+        read_volume(folder)
     (folder / "scan.nii.gz").touch()
     assert "infer.py on the folder" in cause()
 

@@ -177,7 +177,7 @@ def test_labels_can_be_replaced_and_no_stale_picture_stays(
 @pytest.mark.parametrize(
     "step", ["segment_volume", "write_labels", "write_statistics", "write_preview"]
 )
-def test_an_interrupted_run_leaves_no_sidecar(
+def test_an_interrupted_run_leaves_nothing_and_what_stood_there_stands(
     step: str, model: Model, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object, **__: object) -> None:
@@ -188,14 +188,14 @@ def test_an_interrupted_run_leaves_no_sidecar(
         patch.setattr(case, step, stop)
         with pytest.raises(KeyboardInterrupt):
             segment_file(scan, out, model, options=SegmentOptions(preview=True))
-        assert "x.json" not in names_in(out.parent)
-    segment_file(scan, out, model, options=AGAIN)
+        assert names_in(out.parent) == set()
+    segment_file(scan, out, model)
+    before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr(case, step, stop)
         with pytest.raises(KeyboardInterrupt):
             segment_file(scan, out, model, options=SegmentOptions(preview=True, overwrite=True))
-    # the old case stands whole until its labels are about to be replaced
-    assert ("x.json" in names_in(out.parent)) == (step == "segment_volume")
+    assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
 
 
 def test_gray_values_get_their_hu_before_anything_is_measured(

@@ -9,7 +9,7 @@ from PIL import Image
 from slicekit.errors import GeometryError
 from slicekit.labels import LabelSet
 from slicekit.report.preview import draw_preview, spread_slices, write_preview
-from slicekit.report.view import View
+from slicekit.report.view import View, along_plane
 from slicekit.volume import Volume
 from slicekit.windows import ABDOMEN
 
@@ -55,7 +55,7 @@ def test_legend_and_captions_say_what_is_there():
     # 6 slices x 15 rows x 5 columns of 0.01 ml
     for part in ["left half", "4.5 ml", "guide 4", "largest area\nfront"]:
         assert part in words
-    assert len(figure.axes) == 3
+    assert len(figure.axes) == 3 + 4  # two coronal and two sagittal slices
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 7), (3, 1, 40), (40, 2, 2), (2, 64, 16), (1, 1, 1)])
@@ -131,3 +131,31 @@ def test_every_orientation_is_shown_the_same_way(swap, flip_y, flip_x):
     shown = expected.show(labels.array[5])
     assert shown[:, : shown.shape[1] // 2].max() == 2  # the patient's right is on the left: no 1
     assert (np.argwhere(shown == 2)[:, 0] < np.argwhere(shown == 1)[:, 0].min()).all()  # front up
+
+
+def test_other_planes_have_true_proportions_and_the_head_up():
+    image, labels = scene((12, 30, 20))  # 60 x 30 x 40 mm
+    labels.array[-1, 15, 4] = 2  # at the head, on the patient's right: z and -x grow that way
+    figure = draw_preview(image, labels, NAMES, window=ABDOMEN, n_slices=2)
+    by_title = {axes.texts[0].get_text().split()[0]: axes for axes in figure.axes}
+    assert by_title.keys() == {"slice", "coronal", "sagittal"}
+    assert by_title["coronal"].get_aspect() == pytest.approx(5 / 2)
+    assert by_title["sagittal"].get_aspect() == pytest.approx(5 / 1)
+    coronal = View.of(
+        along_plane(image, "coronal"), ABDOMEN, [15], along_plane(labels, "coronal"),
+        plane="coronal",
+    )  # fmt: skip
+    shown = coronal.show(along_plane(labels, "coronal").array[15])
+    row, column = np.argwhere(shown == 2)[0]
+    assert row == 0
+    assert column < shown.shape[1] / 2
+    sagittal = along_plane(labels, "sagittal")
+    view = View.of(along_plane(image, "sagittal"), ABDOMEN, [10], sagittal, plane="sagittal")
+    columns = np.argwhere(view.show(sagittal.array[10]) == 2)[:, 1]
+    assert columns.max() < 3  # the front is on the left
+
+
+def test_a_stack_that_is_too_flat_has_one_plane():
+    image, labels = scene((3, 300, 300))
+    figure = draw_preview(image, labels, NAMES, window=ABDOMEN, n_slices=2)
+    assert len(figure.axes) == 2

@@ -1,0 +1,164 @@
+"""How labels were made, as their sidecar tells, and whether they are what is wanted now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import slicekit
+from slicekit.errors import SlicekitError
+from slicekit.io import read_labels
+from slicekit.report.batch import outputs_beside
+
+_PACKAGES = ("torch", "numpy", "nibabel", "openvino")
+State = Literal["absent", "done", "other", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What decides how the labels of a scan turn out."""
+
+    weights_sha256: Mapping[str, str]
+    """Model name to the SHA-256 of its tensors."""
+    settings_sha256: str
+    """Of what the recipes say about organs, input, networks and inference."""
+    options: Mapping[str, Any]
+    """What a user said that changes labels; ready for JSON."""
+    preview: bool = False
+    """Whether a picture is wanted."""
+    uncertainty: bool = False
+    """Whether an uncertainty map is wanted."""
+
+
+class Found(NamedTuple):
+    """What lies where labels are to be written."""
+
+    state: State
+    """``absent``: nothing. ``done``: what is wanted. ``other``: something else. ``unfinished``:
+    files without the sidecar that tells what they are."""
+    why: str = ""
+    """What is otherwise, as the end of a sentence that begins with the labels."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results may depend on."""
+    found = {"slicekit": slicekit.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def stamp(scan: Path) -> dict[str, Any] | None:
+    """Describe a file so that a change of it is noticed; nothing for a folder."""
+    if not scan.is_file():
+        return None
+    facts = scan.stat()
+    return {
+        "bytes": facts.st_size,
+        "modified_ns": facts.st_mtime_ns,
+        "sha256": digest(scan),
+    }
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def find_labels(labels: Path, scan: Path, wanted: Wanted) -> Found:
+    """Look at what lies where the labels of a scan are to be written.
+
+    Labels that a person changed since count as what is wanted, and are never replaced unasked.
+
+    Args:
+        labels: The label file.
+        scan: What it is to be the labels of.
+        wanted: How labels would be made now.
+
+    Returns:
+        Never an exception for what a folder may hold: damaged files are ``other``.
+    """
+    beside = outputs_beside(labels)
+    there = [path for path in (labels, *beside) if os.path.lexists(path)]
+    if not there:
+        return Found("absent")
+    if not os.path.lexists(beside.sidecar):
+        what = "" if there[0] == labels else f"is not there, but {there[0].name} "
+        return Found("unfinished", f"{what}exists already, without a sidecar")
+    side = _read(beside.sidecar)
+    if side is None or "options" not in side:
+        return Found("other", f"{beside.sidecar.name} does not tell how it was made")
+    why = _difference(side, scan, wanted)
+    lacking = [
+        path.name
+        for path, asked in (
+            (labels, True), (beside.statistics, True), (beside.preview, wanted.preview),
+            (beside.uncertainty, wanted.uncertainty),
+        )
+        if asked and not path.is_file()
+    ]  # fmt: skip
+    why = why or (f"{', '.join(lacking)} is not there" if lacking else "")
+    why = why or _damage(labels, side)
+    return Found("other", why) if why else Found("done")
+
+
+def _read(sidecar: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _difference(side: Mapping[str, Any], scan: Path, wanted: Wanted) -> str:
+    """Say what was otherwise when the labels were made."""
+    if side.get("weights_sha256") != dict(wanted.weights_sha256):
+        old, new = (_told(one) for one in (side.get("weights_sha256"), wanted.weights_sha256))
+        return f"was made by other weights ({old}; now {new})"
+    if side.get("settings_sha256") != wanted.settings_sha256:
+        return "was made by another recipe of the same weights"
+    theirs, ours = dict(side["options"]), dict(wanted.options)
+    for key in dict.fromkeys([*theirs, *ours]):
+        if theirs.get(key) != ours.get(key):
+            return f"was made with {key} {theirs.get(key)}, not {ours.get(key)}"
+    return "is of another scan than lies there now" if _changed(scan, side.get("stamp")) else ""
+
+
+def _told(weights: object) -> str:
+    if not isinstance(weights, Mapping):
+        return "unknown"
+    return ", ".join(f"{name} {str(value)[:8]}" for name, value in weights.items())
+
+
+def _changed(scan: Path, old: object) -> bool:
+    """Tell whether a scan is another than it was; it is read only where its time differs."""
+    if not isinstance(old, Mapping):
+        return False
+    try:
+        facts = scan.stat()
+        if facts.st_size != old.get("bytes"):
+            return True
+        return facts.st_mtime_ns != old.get("modified_ns") and digest(scan) != old.get("sha256")
+    except OSError:
+        return False  # whoever reads the scan says why
+
+
+def _damage(labels: Path, side: Mapping[str, Any]) -> str:
+    """Say that the labels are no longer whole; a person's own corrections are."""
+    try:
+        if digest(labels) != side.get("labels_sha256"):
+            read_labels(labels)
+    except (SlicekitError, OSError) as fault:
+        return f"is damaged ({fault})"
+    return ""

@@ -1,0 +1,36 @@
+"""The peak is that of the work at hand, not of what went before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slicekit.report import footprint
+from slicekit.report.footprint import forget_peak, give_back, peak
+
+
+def test_a_large_array_is_seen_and_forgotten() -> None:
+    forget_peak()
+    before = peak().memory_mib
+    large = np.ones(100 * 2**20, np.uint8)
+    held = peak().memory_mib
+    del large
+    give_back()
+    assert before is not None and held is not None
+    assert 95 < held - before < 130
+    forget_peak()
+    after = peak().memory_mib
+    assert after is not None and after < held - 80
+
+
+def test_without_proc_the_system_is_asked_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(footprint, "_STATUS", tmp_path / "none")
+    monkeypatch.setattr(footprint, "_CLEAR", tmp_path / "no" / "folder")
+    forget_peak()
+    found = peak()
+    assert found.memory_mib is not None and found.memory_mib > 20
+    assert found.gpu_memory_mib is None

@@ -1,0 +1,128 @@
+"""The command convert, both ways."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_series import stored_voxels, write_series
+from PIL import Image
+
+from slicekit.io import read_labels, read_volume, write_labels
+
+Door = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    write_series(tmp_path / "series")
+    return tmp_path / "series"
+
+
+def test_a_series_becomes_nifti(door: Door, series: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scan.nii.gz"
+    code, told, _ = door("slicekit", "convert", series, "-o", out)
+    assert code == 0
+    assert "5 x 12 x 16 voxels of 2.5 x 0.75 x 0.5 mm" in told
+    assert np.array_equal(read_volume(out).array, read_volume(series).array)
+    code, _, fault = door("slicekit", "convert", series, "-o", out)
+    assert code == 1 and "exists already" in fault
+    assert door("slicekit", "convert", series, "-o", out, "--overwrite")[0] == 0
+
+
+def test_a_zip_and_a_choice_of_series(door: Door, series: Path, tmp_path: Path) -> None:
+    write_series(series, stored_voxels(3), series="1.2.9", number=9, name="B{}.dcm")
+    archive = Path(shutil.make_archive(str(tmp_path / "study"), "zip", series))
+    out = tmp_path / "scan.nii.gz"
+    code, _, fault = door("slicekit", "convert", archive, "-o", out)
+    assert code == 1
+    assert fault.count("\n") == 1 and fault.startswith("error: ") and "--series" in fault
+    assert not out.exists()
+    assert door("slicekit", "convert", archive, "-o", out, "--series", "9")[0] == 0
+    assert read_volume(out).shape == (3, 12, 16)
+
+
+def test_uneven_slices_are_resampled_when_asked(door: Door, tmp_path: Path) -> None:
+    write_series(tmp_path / "s", heights=[0, 2.5, 5, 10, 12.5])
+    out = tmp_path / "scan.nii.gz"
+    code, _, fault = door("slicekit", "convert", tmp_path / "s", "-o", out)
+    assert code == 1 and "--allow-uneven" in fault and not out.exists()
+    code, told, fault = door("slicekit", "convert", tmp_path / "s", "-o", out, "--allow-uneven")
+    assert code == 0 and "6 x 12 x 16" in told and fault.startswith("warning: ")
+
+
+def test_labels_become_a_segmentation_and_come_back(
+    door: Door, series: Path, tmp_path: Path
+) -> None:
+    volume = read_volume(series)
+    ids = np.zeros(volume.shape, np.uint8)
+    ids[1:4, 2:5, 3:9] = 6
+    write_labels(tmp_path / "labels.nii.gz", ids, like=volume)
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": {"background": 0, "liver": 6}}))
+    seg, back = tmp_path / "seg.dcm", tmp_path / "back.nii.gz"
+    code, _, fault = door("slicekit", "convert", tmp_path / "labels.nii.gz", "-o", seg)
+    assert code == 1 and "--like" in fault
+    words = ("convert", tmp_path / "labels.nii.gz", "--like", series, "-o", seg)
+    assert door("slicekit", *words)[0] == 0
+    assert np.array_equal(read_labels(seg, like=volume).array, ids)
+    assert door("slicekit", "convert", seg, "--like", series, "-o", back)[0] == 0
+    assert np.array_equal(read_labels(back, like=volume).array, ids)
+    assert json.loads((tmp_path / "back.json").read_text())["labels"] == {
+        "background": 0,
+        "liver": 6,
+    }
+    alone = tmp_path / "alone.nii.gz"
+    assert door("slicekit", "convert", seg, "-o", alone)[0] == 0
+    assert np.count_nonzero(read_labels(alone).array) == np.count_nonzero(ids)
+
+
+def test_labels_of_another_scan_are_refused(door: Door, series: Path, tmp_path: Path) -> None:
+    write_series(tmp_path / "other", stored_voxels(4), series="1.2.9")
+    other = read_volume(tmp_path / "other")
+    write_labels(tmp_path / "labels.nii.gz", np.ones(other.shape), like=other)
+    seg = tmp_path / "seg.dcm"
+    words = ("convert", tmp_path / "labels.nii.gz", "--like", series, "-o", seg)
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "(4, 12, 16)" in fault and not seg.exists()
+
+
+def test_a_folder_of_slices_becomes_nifti(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "slices").mkdir()
+    for at in range(3):
+        plane = np.full((6, 8), 100 * at, np.uint8)
+        plane[0] = 255
+        Image.fromarray(plane).save(tmp_path / "slices" / f"{at:02d}.png")
+    out = tmp_path / "scan.nii.gz"
+    words = ("--spacing", 5, 0.7, 0.8, "--gray-range", -100, 155)
+    assert door("slicekit", "convert", tmp_path / "slices", "-o", out, *words)[0] == 0
+    volume = read_volume(out)
+    assert volume.spacing_mm == pytest.approx((5, 0.7, 0.8))
+    assert volume.array[:, 3, 3] == pytest.approx([-100, 0, 100])
+
+
+def test_segment_and_propagate_take_a_series(
+    door: Door, using: tuple[str, ...], tmp_path: Path
+) -> None:
+    voxels = np.full((16, 64, 64), 24, np.uint16)
+    voxels[4:12, 20:44, 20:44] = 1084
+    write_series(tmp_path / "s", voxels)
+    out = tmp_path / "labels.dcm"
+    code, _, fault = door("slicekit", "segment", tmp_path / "s", "-o", out, *using)
+    assert code == 0, fault
+    assert read_labels(out, like=read_volume(tmp_path / "s")).shape == (16, 64, 64)
+    assert (tmp_path / "labels.json").is_file()
+    volume = read_volume(tmp_path / "s")
+    drawn = np.zeros(volume.shape, np.uint8)
+    drawn[4], drawn[10] = volume.array[4] > 0, volume.array[10] > 0
+    write_labels(tmp_path / "drawn.nii.gz", drawn, like=volume)
+    carried = tmp_path / "organ.nii.gz"
+    code, _, fault = door(
+        "slicekit", "propagate", tmp_path / "s", tmp_path / "drawn.nii.gz", "-o", carried,
+        "--method", "interpolate", "--series", "7",
+    )  # fmt: skip
+    assert code == 0, fault
+    assert np.array_equal(read_labels(carried, like=volume).array[6], drawn[4])
