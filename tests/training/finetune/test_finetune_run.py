@@ -17,7 +17,7 @@ import torch
 from slicekit.checkpoint import load_weights
 from slicekit.data.cases import find_cases
 from slicekit.errors import CheckpointError, DatasetError, DataWarning, RecipeError, WriteError
-from slicekit.inference.model import load_model, load_propagator
+from slicekit.inference.model import bundled, load_model, load_propagator
 from slicekit.recipes import read_recipe
 from slicekit.training.finetune import Finetuned, FinetuneOptions, finetune
 from slicekit.training.interrupt import Interrupted
@@ -207,9 +207,16 @@ def test_a_model_without_weights_is_refused_before_the_dataset_is_made(
     dataset: Path, runtime: Any, tmp_path: Path
 ) -> None:
     options = FinetuneOptions(organs=("liver",))
+    bare = tmp_path / "bare.toml"
+    bare.write_text(
+        (bundled("models") / "ct_abdomen_reference.toml")
+        .read_text(encoding="utf-8")
+        .split("[weights]")[0]
+        .replace('name = "ct_abdomen_reference"', 'name = "bare"')
+    )
     with pytest.raises(CheckpointError, match=r"weights .* are not there; train them first"):
         finetune(
-            dataset, start="abdomen_ct_fewshot", out=tmp_path / "run", models=tmp_path,
+            dataset, start=bare, out=tmp_path / "run", models=tmp_path,
             runtime=runtime, options=options,
         )  # fmt: skip
     assert not (tmp_path / "run" / "dataset").exists()
