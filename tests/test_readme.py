@@ -103,6 +103,7 @@ def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> s
         (("slicekit", "phantom"), ["slicekit", "phantom"]),
         (("slicekit", "import-weights"), ["slicekit", "import-weights"]),
         (("slicekit", "pseudo"), ["slicekit", "pseudo"]),
+        (("slicekit", "review"), ["slicekit", "review"]),
     ],
 )
 def test_options_exist(

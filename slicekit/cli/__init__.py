@@ -14,6 +14,7 @@ import typer
 from slicekit.cli.fewshot import fewshot
 from slicekit.cli.finetune import finetune
 from slicekit.cli.learning import pseudo, queue, train
+from slicekit.cli.review import review
 from slicekit.cli.scans import propagate, segment
 from slicekit.cli.superpixels import superpixels
 from slicekit.cli.tools import evaluate, import_weights, phantom
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 for command in (
     segment, propagate, fewshot, superpixels, train, finetune, pseudo, queue, evaluate, phantom,
-    import_weights,
+    import_weights, review,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)
 
