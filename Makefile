@@ -11,9 +11,10 @@ DEMO_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # The stamp carries a checksum, so the environment is reused for as long as these files say the same.
+VIEWER := slicekit/review/page/vendor/niivue.js
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 
-.PHONY: help setup demo test lint check golden numbers clean
+.PHONY: help setup web demo test lint check golden numbers clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +27,21 @@ $(STAMP):
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "$(PYTHON) could not make $(VENV); on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 	rm -f $(VENV)/.installed-*
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cpu]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cpu,web]' -c constraints.txt
 	touch $(STAMP)
+
+web: $(VIEWER) ## fetch NiiVue through npm: the three planes of slicekit review (Node.js is needed)
+
+$(VIEWER): web/package-lock.json web/licences.txt
+	@command -v npm >/dev/null || { \
+	  echo "npm is not there; install Node.js 18 or newer, then run make web again" >&2; exit 1; }
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
+	mkdir -p $(@D)
+	cp web/licences.txt $(@D)/licences.txt
+	for file in web/node_modules/{,@*/}*/LICENSE*; do \
+	  [[ "$$file" == *playwright* ]] || { printf '\n\n%s\n\n' "$${file#web/node_modules/}"; cat "$$file"; }; \
+	done >> $(@D)/licences.txt
+	cp web/node_modules/@niivue/niivue/dist/index.js $@
 
 demo: setup ## segment a phantom and score it; SCAN=path segments that scan instead
 	mkdir -p demo
@@ -61,5 +75,5 @@ numbers: setup ## write docs/numbers.md and the model cards from benchmarks/resu
 	$(BIN)/python benchmarks/make_cards.py
 
 clean: ## remove the environment, the demo and everything that tools left behind
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo build dist web/node_modules $(dir $(VIEWER)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

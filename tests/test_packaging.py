@@ -21,6 +21,7 @@ PINS = {canonicalize_name(name): pin for name, pin in TESTED.items()}
 WANTED = [
     *PROJECT["dependencies"],
     *PROJECT["optional-dependencies"]["cpu"],
+    *PROJECT["optional-dependencies"]["web"],
     *PROJECT["optional-dependencies"]["dev"],
 ]
 
@@ -38,3 +39,9 @@ def test_nothing_pulls_in_the_other_opencv() -> None:
 
 def test_albumentations_stays_under_its_free_licence() -> None:
     assert version("albumentations").startswith("2.0.")
+
+
+def test_the_page_is_packed_with_the_viewer_that_git_ignores() -> None:
+    packed = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = packed["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert "slicekit/review/page/vendor" in wheel["artifacts"]

@@ -109,6 +109,7 @@ def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> s
         (("slicekit", "report"), ["slicekit", "report"]),
         (("slicekit", "models"), ["slicekit", "models"]),
         (("slicekit", "info"), ["slicekit", "info"]),
+        (("slicekit", "review"), ["slicekit", "review"]),
     ],
 )
 def test_options_exist(

@@ -17,6 +17,7 @@ from slicekit.cli.finetune import finetune
 from slicekit.cli.learning import pseudo, queue, train
 from slicekit.cli.measuring import check, stats
 from slicekit.cli.reporting import report
+from slicekit.cli.review import review
 from slicekit.cli.scans import propagate, segment
 from slicekit.cli.superpixels import superpixels
 from slicekit.cli.tools import evaluate, import_weights, phantom
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for command in (
     segment, propagate, fewshot, superpixels, train, finetune, pseudo, queue, evaluate, stats,
-    check, report, phantom, import_weights, convert, models, info,
+    check, report, review, phantom, import_weights, convert, models, info,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(with_voice(command))
 

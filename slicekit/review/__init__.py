@@ -1,0 +1,1 @@
+"""A local web page on which scans are drawn, corrected and judged."""

@@ -1,0 +1,51 @@
+// The list of organs: colour, name, live volume, and which one the pen draws.
+
+export class Organs {
+  constructor(list) {
+    this.list = list;
+    this.chosen = 1;
+    this.all = [];
+    this.onChoose = () => {};
+  }
+
+  show(all) {
+    this.all = all;
+    this.list.replaceChildren(...all.map(({ id, name, colour }, n) => {
+      const entry = document.createElement("li");
+      entry.dataset.id = id;
+      entry.title = n < 9 ? `${name} (${n + 1})` : name;
+      for (const [kind, text] of [["swatch", ""], ["name", name], ["ml", ""], ["key", n < 9 ? n + 1 : ""]]) {
+        const part = Object.assign(document.createElement("span"), { className: kind });
+        part.textContent = text;
+        entry.append(part);
+      }
+      entry.querySelector(".swatch").style.background = colour;
+      entry.addEventListener("click", () => this.choose(id));
+      return entry;
+    }));
+    const known = all.some(({ id }) => id === this.chosen);
+    this.choose(known ? this.chosen : all[0]?.id ?? 1);
+  }
+
+  update(volumes) {
+    for (const entry of this.list.children) {
+      const ml = volumes[entry.dataset.id] ?? 0;
+      const text = ml === 0 ? "–" : `${ml < 10 ? ml.toFixed(2) : ml.toFixed(1)} ml`;
+      entry.querySelector(".ml").textContent = text;
+    }
+  }
+
+  choose(id) {
+    this.chosen = id;
+    for (const entry of this.list.children) {
+      const here = +entry.dataset.id === id;
+      entry.classList.toggle("here", here);
+      if (here) entry.scrollIntoView({ block: "nearest" });
+    }
+    this.onChoose(id, this.all.find((one) => one.id === id)?.colour);
+  }
+
+  chooseNth(n) {
+    if (n <= this.all.length) this.choose(this.all[n - 1].id);
+  }
+}

@@ -1,0 +1,174 @@
+// One case in the browser: intensities, labels, and what is drawn; sends drawn slices at once.
+
+import { openCase } from "./api.js";
+
+export const DRAWN = 1;
+
+export class Scan {
+  constructor(index) {
+    this.api = openCase(index);
+    this.index = index;
+    this.revision = 0;
+    this.state = null;
+    this.extra = new Map();      // slices that came before the stream reached them
+    this.loadedBytes = 0;
+    this.waiting = new Map();    // slice to what is not sent yet
+    this.sending = null;
+    this.localDrawn = new Map(); // slice to ids, where the server has not been asked since
+    this.stopLoading = new AbortController();
+    this.onImage = () => {};
+    this.onSent = () => {};
+    this.onFault = () => {};
+  }
+
+  async open() {
+    const about = await this.api.about();
+    Object.assign(this, {
+      about, name: about.name, organs: about.organs, depth: about.shape[0],
+      rows: about.shape[1], columns: about.shape[2], size: about.shape[1] * about.shape[2],
+    });
+    this.labels = this.emptyLabels(about.label_bytes);
+    this.image = new Int16Array(this.depth * this.size);
+    await Promise.all([this.syncLabels(), this.refresh()]);
+  }
+
+  // The middle of where most organs are, or of the scan.
+  startSlice() {
+    const sums = new Array(this.depth).fill(0);
+    for (const values of Object.values(this.state.origin)) {
+      values.forEach((from, z) => { sums[z] += from > 0; });
+    }
+    const most = Math.max(...sums);
+    const zs = sums.flatMap((sum, z) => (most && sum === most ? [z] : []));
+    return zs.length ? zs[zs.length >> 1] : this.depth >> 1;
+  }
+
+  emptyLabels(bytes) {
+    const Kind = bytes === 2 ? Uint16Array : Uint8Array;
+    return new Kind(this.depth * this.size);
+  }
+
+  close() {
+    this.stopLoading.abort();
+  }
+
+  // Intensities -------------------------------------------------------------------------------
+
+  hasImage(z) {
+    return this.extra.has(z) || this.loadedBytes >= (z + 1) * this.size * 2;
+  }
+
+  imagePlane(z) {
+    if (this.loadedBytes >= (z + 1) * this.size * 2) {
+      return this.image.subarray(z * this.size, (z + 1) * this.size);
+    }
+    return this.extra.get(z) || null;
+  }
+
+  async needImage(z) {
+    if (!this.hasImage(z) && !this.extra.has(z)) {
+      const plane = await this.api.imageSlice(z);
+      this.extra.set(z, plane);
+      this.onImage(z);
+    }
+  }
+
+  async stream() {
+    const bytes = new Uint8Array(this.image.buffer);
+    try {
+      const reader = (await this.api.image(this.stopLoading.signal)).body.getReader();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        bytes.set(value, this.loadedBytes);
+        this.loadedBytes += value.length;
+      }
+      this.extra.clear();
+      this.onImage(-1);
+    } catch (fault) {
+      if (fault.name !== "AbortError") this.onFault(fault);
+    }
+  }
+
+  // What is under the pointer, in words.
+  under(z, at) {
+    const [x, y] = at.map(Math.floor);
+    const plane = this.imagePlane(z);
+    if (!plane || x < 0 || y < 0 || x >= this.columns || y >= this.rows) return "";
+    const n = y * this.columns + x;
+    const value = plane[n] * this.about.slope + this.about.offset;
+    const organ = this.organs.find((one) => one.id === this.plane(z)[n]);
+    return `${+value.toFixed(1)}${organ ? `, ${organ.name}` : ""}`;
+  }
+
+  // Labels ------------------------------------------------------------------------------------
+
+  plane(z) {
+    return this.labels.subarray(z * this.size, (z + 1) * this.size);
+  }
+
+  async syncLabels() {
+    const found = await this.api.labelsSince(this.revision);
+    if (found.label_bytes !== this.labels.BYTES_PER_ELEMENT) {
+      const wider = this.emptyLabels(found.label_bytes);
+      wider.set(this.labels);
+      this.labels = wider;
+    }
+    found.slices.forEach((z, n) => {
+      if (!this.waiting.has(z)) {
+        this.plane(z).set(found.planes.subarray(n * this.size, (n + 1) * this.size));
+      }
+    });
+    for (const z of found.empty) {
+      if (!this.waiting.has(z)) this.plane(z).fill(0);
+    }
+    this.revision = found.revision;
+    return found.slices.length + found.empty.length;
+  }
+
+  async refresh() {
+    this.state = await this.api.state();
+    if (!this.waiting.size && !this.sending) this.localDrawn.clear();
+    return this.state;
+  }
+
+  drawnOn(z) {
+    const local = this.localDrawn.get(z);
+    if (local) return new Set(local);
+    const ids = this.organs.map((organ) => organ.id);
+    return new Set(ids.filter((id) => this.state?.origin[id]?.[z] === DRAWN));
+  }
+
+  // A drawn slice goes out at once; of one slice only the latest is sent.
+  send(z, drawn) {
+    this.localDrawn.set(z, new Set(drawn));
+    this.waiting.set(z, new Set(drawn));
+    this.sending ??= this.pump().finally(() => { this.sending = null; });
+    return this.sending;
+  }
+
+  async pump() {
+    while (this.waiting.size) {
+      const [z, drawn] = this.waiting.entries().next().value;
+      const plane = this.plane(z).slice();
+      this.waiting.delete(z);
+      try {
+        const began = performance.now();
+        const said = await this.api.putSlice(z, plane, drawn);
+        this.lastSendMs = performance.now() - began;
+        if (this.state) this.state.volumes_ml = said.volumes_ml;
+        this.onSent();
+      } catch (fault) {
+        this.onFault(fault);
+        if (!fault.status) { // the server is away: keep what was drawn and try again
+          if (!this.waiting.has(z)) this.waiting.set(z, drawn);
+          await new Promise((resolve) => setTimeout(resolve, 2000));
+        }
+      }
+    }
+  }
+
+  async allSent() {
+    while (this.sending) await this.sending;
+  }
+}

@@ -1,0 +1,180 @@
+"""What a review leaves on disk: the label map and its versions, drawings, and a verdict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicekit.errors import LabelError, WriteError
+from slicekit.inference.session_file import (
+    SavedSession,
+    expect_same_scan,
+    read_session,
+    write_session,
+)
+from slicekit.io import write_labels
+from slicekit.io.atomic import why_not_written, write_atomically, write_text
+from slicekit.labels import LabelSet
+from slicekit.review.cases import VERSIONS, ReviewCase
+from slicekit.review.sheet import Drawn, Origin, Sheet
+from slicekit.volume import Volume
+
+
+class Snapshot(NamedTuple):
+    """What is to be written, apart from what changes meanwhile."""
+
+    revision: int
+    labels: NDArray[Any]
+    drawn: Drawn
+    names: LabelSet
+    about: dict[str, Any]
+    """Where each slice comes from and how doubtful it is, by organ."""
+
+
+def snapshot(sheet: Sheet) -> Snapshot:
+    """Copy what is there now."""
+    about = {
+        "origin": {name: sheet.origin_of(n).tolist() for name, n in sheet.names.ids.items()},
+        "doubt": {
+            name: np.round(sheet.doubt_of(n), 3).tolist()
+            for name, n in sheet.names.ids.items()
+            if n in sheet.doubt
+        },
+    }
+    drawn = {number: dict(masks) for number, masks in sheet.drawn.items()}
+    return Snapshot(sheet.revision, sheet.labels.copy(), drawn, sheet.names, about)
+
+
+def save_drawings(case: ReviewCase, scan: Volume, held: Snapshot) -> Path:
+    """Write drawings and labels to ``CASE.session``, which ``Session.load`` reads too.
+
+    Raises:
+        WriteError: It cannot be written whole; what stood there still stands.
+    """
+    names = held.names.names_by_id
+    guides = {names[number]: masks for number, masks in held.drawn.items()}
+    saved = SavedSession(
+        "z", (0, scan.shape[0]), held.names.ids, True, guides, held.labels, scan.affine,
+        scan.shape, None,
+    )  # fmt: skip
+    return write_session(case.session, saved, overwrite=True)
+
+
+def load_drawings(case: ReviewCase, scan: Volume, sheet: Sheet) -> bool:
+    """Go on from ``CASE.session``; tells whether there was one.
+
+    Raises:
+        GeometryError: It was drawn on another scan.
+        ReadError: It is damaged.
+    """
+    if not case.session.exists():
+        return False
+    saved = read_session(case.session)
+    expect_same_scan(saved, path=case.session, shape=scan.shape, affine=scan.affine)
+    more = {name: n for name, n in saved.names.items() if name not in sheet.names}
+    if set(more.values()) & set(sheet.names.ids.values()):
+        raise LabelError(
+            f"{case.session}: its organs {sorted(more)} have ids that the labels use for others; "
+            "move the session away, or name the ids as they were in a JSON beside the labels"
+        )
+    if more:
+        sheet.rename(LabelSet({**sheet.names.ids, **more}))
+    drawn = {sheet.names.ids[name]: dict(masks) for name, masks in saved.guides.items()}
+    sheet.put_back(saved.labels, drawn)
+    note = case.read_sidecar()
+    origin, doubt = note.get("origin", {}), note.get("doubt", {})
+    if sheet.given is None:  # this time nobody named the labels that were given then
+        sheet.take_as_given(_given_then(sheet, origin))
+    for name in set(origin) & set(doubt) & set(sheet.names.names):  # those that were carried
+        if len(origin[name]) == len(doubt[name]) == scan.shape[0]:
+            sheet.origin[sheet.names.ids[name]] = np.array(origin[name], np.uint8)
+            sheet.doubt[sheet.names.ids[name]] = np.array(doubt[name], np.float32)
+    return True
+
+
+def _given_then(sheet: Sheet, origin: Mapping[str, list[int]]) -> NDArray[Any]:
+    """Return the part of the labels that was neither drawn nor carried."""
+    given = np.zeros_like(sheet.labels)
+    for name, number in sheet.names.ids.items():
+        usual = Origin.UNSEEN if number in sheet.drawn else Origin.GIVEN
+        known = np.array(origin.get(name, [usual] * len(given)))
+        for z in np.flatnonzero(known[: len(given)] == Origin.GIVEN):
+            given[z][sheet.labels[z] == number] = number
+    return given
+
+
+def save_labels(case: ReviewCase, scan: Volume, held: Snapshot) -> Path:
+    """Write ``CASE.nii.gz``, and keep it among the last versions.
+
+    Raises:
+        WriteError: It cannot be written whole; what stood there still stands.
+    """
+    write_labels(case.labels, held.labels, like=scan, overwrite=True)
+    return keep_version(case)
+
+
+def keep_version(case: ReviewCase, *, most: int = VERSIONS) -> Path:
+    """Copy the saved labels into the folder of versions, and remove the oldest beyond ``most``.
+
+    Labels that equal the last version make no new one.
+
+    Returns:
+        The version.
+
+    Raises:
+        WriteError: It cannot be written or an old one cannot be removed.
+    """
+    known = versions(case)
+    try:
+        if known and known[-1].read_bytes() == case.labels.read_bytes():
+            return known[-1]
+        number = int(known[-1].name.split(".")[0]) + 1 if known else 1
+        target = case.versions / f"{number:04}.nii.gz"
+        write_atomically(target, lambda file: _copy(case.labels, file))
+        for old in known[: max(0, len(known) + 1 - most)]:
+            old.unlink(missing_ok=True)
+    except OSError as fault:
+        if isinstance(fault, WriteError):
+            raise
+        raise WriteError(case.versions, why_not_written(fault, case.versions)) from fault
+    return target
+
+
+def versions(case: ReviewCase) -> list[Path]:
+    """List the versions that are kept, the oldest first."""
+    files = case.versions.glob("*.nii.gz") if case.versions.is_dir() else ()
+    return sorted(
+        (file for file in files if file.name.split(".")[0].isdecimal()),
+        key=lambda file: int(file.name.split(".")[0]),
+    )
+
+
+def write_note(case: ReviewCase, held: Snapshot, more: Mapping[str, Any]) -> None:
+    """Write ``CASE.json``: the names of the ids, the verdict, where each slice comes from.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    content = {
+        "labels": {"background": 0, **held.names.ids},
+        "scan": str(case.scan),
+        "given": None if case.given is None else str(case.given),
+        **more,
+        "drawn": {
+            name: sorted(held.drawn[number])
+            for name, number in held.names.ids.items()
+            if number in held.drawn
+        },
+        **held.about,
+    }
+    write_text(case.sidecar, json.dumps(content) + "\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)

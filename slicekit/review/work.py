@@ -1,0 +1,279 @@
+"""One case that is open: its scan, what is drawn, what runs, and what is written by itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicekit.errors import LabelError, SlicekitError
+from slicekit.io import read_volume
+from slicekit.labels import LabelSet
+from slicekit.review.anchors import guides_of
+from slicekit.review.cases import ReviewCase
+from slicekit.review.faults import described
+from slicekit.review.job import BusyError, Job, Told
+from slicekit.review.lock import Lock
+from slicekit.review.opening import VERDICTS, read_sheet, verdict_of
+from slicekit.review.picture import Picture
+from slicekit.review.store import (
+    save_drawings,
+    save_labels,
+    snapshot,
+    versions,
+    write_note,
+)
+from slicekit.windows import Window
+
+if TYPE_CHECKING:
+    from slicekit.inference.model import Carrier
+    from slicekit.review.carry import Courier, NextSlice
+
+log = logging.getLogger(__name__)
+
+_QUIET_S, _LONGEST_S = 1.0, 6.0
+_SUGGESTIONS = 3
+_AT_ONCE = 16
+
+GetCarrier = Callable[[], "Carrier | None"]
+"""Returns the propagator, ``None`` where shapes are interpolated; may take seconds at first."""
+
+
+class Work:
+    """A case somebody works on; any thread may call.
+
+    Args:
+        case: Which one.
+        get_carrier: See ``GetCarrier``.
+        windows: Of the model.
+
+    Raises:
+        TakenError: Another process works on it.
+        ReadError: The scan or the labels cannot be read.
+        GeometryError: The labels lie on another grid.
+    """
+
+    def __init__(
+        self, case: ReviewCase, get_carrier: GetCarrier, *, windows: Sequence[Window] = ()
+    ) -> None:
+        self.case, self.job = case, Job()
+        self._get_carrier = get_carrier
+        self._courier: Courier | None = None
+        self._next: tuple[NextSlice, ...] = ()
+        self._guard = threading.RLock()  # of the sheet and of what follows
+        self._saving = threading.Lock()  # one writer at a time
+        self._dirty_since = self._touched = 0.0
+        self._closed = False
+        self._saved_revision = 0
+        self.autosave_fault: dict[str, Any] | None = None
+        self._lock = Lock(case.lock)
+        try:
+            self.scan = read_volume(
+                case.scan, volume_index=case.volume_index, spacing_mm=case.spacing_mm
+            )
+            self.picture = Picture(self.scan, windows)
+            self.sheet = read_sheet(case, self.scan)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.note = {"verdict": "open", "remark": "", **verdict_of(case)}
+        if case.labels.exists() and case.read_sidecar().get("saved") is True:
+            self._saved_revision = self.sheet.revision
+
+    def put(self, z: int, plane: NDArray[Any], drawn: Collection[int]) -> int:
+        """Take a drawn slice; see ``Sheet.put``. Returns the revision."""
+        with self._guard:
+            self._expect_open()
+            self.sheet.put(z, plane, drawn)
+            self._touch()
+            return self.sheet.revision
+
+    def add_organ(self, name: str) -> int:
+        """Add an organ and return its id.
+
+        Raises:
+            LabelError: The name is empty, too long or taken.
+        """
+        wanted = " ".join(name.split())
+        if not 1 <= len(wanted) <= 80 or not wanted.isprintable():
+            raise LabelError(f"an organ needs a name of 1 to 80 letters, got {name[:90]!r}")
+        with self._guard:
+            self._expect_open()
+            if wanted in self.sheet.names or wanted in ("background", "ignore"):
+                raise LabelError(f"there is {wanted!r} already; choose it in the list")
+            number = max(self.sheet.names.ids.values(), default=0) + 1
+            self.sheet.rename(LabelSet({**self.sheet.names.ids, wanted: number}))
+            self._touch()
+        return number
+
+    def propagate(self) -> None:
+        """Start to carry what is drawn.
+
+        Raises:
+            BusyError: It is running already.
+            LabelError: Nothing is drawn.
+        """
+        with self._guard:
+            shown = any(m.any() for masks in self.sheet.drawn.values() for m in masks.values())
+            if not shown and not self.sheet.origin:
+                raise LabelError(
+                    "nothing is drawn yet, so there is nothing to carry; draw an organ on at "
+                    "least one slice"
+                )
+        self.job.start(self._carry)
+
+    def judge(self, verdict: str, remark: str) -> None:
+        """Accept the labels, which saves them, or send them back with a remark.
+
+        Raises:
+            LabelError: There is no such verdict.
+            WriteError: It cannot be written.
+        """
+        if verdict not in VERDICTS:
+            raise LabelError(f"unknown verdict {verdict!r}; there are: {', '.join(VERDICTS)}")
+        if verdict == "accepted":
+            self.save()
+        with self._guard:
+            self.note = {"verdict": verdict, "remark": remark[:2000]}
+        self.keep()
+
+    def save(self) -> str:
+        """Write the label map, and keep it among the last versions; returns the version's name.
+
+        Raises:
+            WriteError: It cannot be written whole; what stood there still stands.
+        """
+        with self._saving:
+            held = self._snapshot()
+            version = save_labels(self.case, self.scan, held)
+            self._saved_revision = held.revision
+        self.keep()
+        return version.name
+
+    def keep(self) -> None:
+        """Write drawings and verdict, so that a kill loses nothing.
+
+        Raises:
+            WriteError: It cannot be written whole.
+        """
+        with self._saving:
+            with self._guard:
+                held, touched = self._snapshot(), self._touched
+                saved = self._saved_revision == held.revision
+                note = {**self.note, "saved": saved, "volumes_ml": self.volumes()}
+            save_drawings(self.case, self.scan, held)
+            write_note(self.case, held, note)
+            with self._guard:
+                again = self._touched != touched  # somebody drew meanwhile
+                self._dirty_since = self._touched if again else 0.0
+
+    def keep_if_due(self) -> None:
+        """Write by itself once the pen rests, or has not rested for long."""
+        now = time.monotonic()
+        with self._guard:
+            waits = self._dirty_since and (
+                now - self._touched > _QUIET_S or now - self._dirty_since > _LONGEST_S
+            )
+        if waits:
+            try:
+                self.keep()
+                self.autosave_fault = None
+            except SlicekitError as fault:  # told on the page; it is tried again
+                self.autosave_fault = described(fault)
+                self._touched = time.monotonic()
+                log.warning("autosave: %s", fault)
+
+    def close(self) -> None:
+        """Stop what runs, write what is not written, and let others work on the case."""
+        with self._guard:
+            self._closed = True
+        self.job.stop()
+        self.job.wait(30)
+        try:
+            if self._dirty_since:
+                self.keep()
+        finally:
+            self._lock.release()
+
+    def volumes(self) -> dict[str, float]:
+        """Return the volume of every organ in ml."""
+        with self._guard:
+            voxels, ids = self.sheet.voxels, self.sheet.names.ids
+        return {name: round(voxels[n] * self.scan.voxel_ml, 3) for name, n in ids.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes while somebody works, ready for JSON."""
+        with self._guard:
+            sheet, ids = self.sheet, self.sheet.names.ids
+            return {
+                "revision": sheet.revision,
+                "origin": {n: sheet.origin_of(n).tolist() for n in ids.values()},
+                "doubt": {
+                    n: np.round(sheet.doubt_of(n), 3).tolist() for n in ids.values()
+                    if n in sheet.doubt
+                },
+                "volumes_ml": {ids[name]: ml for name, ml in self.volumes().items()},
+                "next": [
+                    {"z": one.z, "organs": [ids[o] for o in one.organs], "reason": one.reason}
+                    for one in self._next
+                ],
+                "job": vars(self.job.progress),
+                "saved": self._saved_revision == sheet.revision,
+                "kept": not self._dirty_since,
+                "autosave_fault": self.autosave_fault,
+                "versions": len(versions(self.case)),
+                **self.note,
+            }  # fmt: skip
+
+    def planes_since(self, revision: int) -> tuple[int, list[int], list[int], bytes]:
+        """Return the revision, slices that have changed, those of them empty, and the others."""
+        with self._guard:
+            changed = self.sheet.changed_since(revision)
+            empty = [z for z in changed if self.sheet.is_empty(z)]
+            shown = sorted(set(changed) - set(empty))
+            kind = self.sheet.labels.dtype.newbyteorder("<")
+            planes = b"".join(self.sheet.labels[z].astype(kind).tobytes() for z in shown)
+            return self.sheet.revision, shown, empty, planes
+
+    def _snapshot(self) -> Any:
+        with self._guard:
+            return snapshot(self.sheet)
+
+    def _expect_open(self) -> None:
+        if self._closed:
+            raise BusyError(
+                f"{self.case.name} was closed, for other cases were opened; choose it again"
+            )
+
+    def _touch(self) -> None:
+        self._touched = time.monotonic()
+        self._dirty_since = self._dirty_since or self._touched
+
+    def _carry(self, told: Told) -> None:
+        """Carry what is drawn now; what is drawn meanwhile stands."""
+        told(0, 0)
+        carrier = self._get_carrier()
+        from slicekit.review.carry import Courier  # torch, which is there by now
+
+        with self._guard:
+            names = self.sheet.names
+            guides = guides_of(self.sheet, slice_mm=self.scan.spacing_mm[0])
+            drawn = {(names.names_by_id[n], z) for n, m in self.sheet.drawn.items() for z in m}
+        courier = self._courier
+        if courier is None or courier.names != names or courier.carrier is not carrier:
+            courier = self._courier = Courier(self.scan, names, carrier)
+        given = {(name, z) for name, masks in guides.items() for z in masks} - drawn
+        answer = courier.carry(guides, given=given, told=told)
+        suggestions = courier.suggest(_SUGGESTIONS)
+        for first in range(0, self.scan.shape[0], _AT_ONCE):
+            with self._guard:
+                self.sheet.take(answer, range(first, min(first + _AT_ONCE, self.scan.shape[0])))
+            time.sleep(0.001)  # whoever waits to draw comes first
+        with self._guard:
+            self._next = suggestions
+            self._touch()

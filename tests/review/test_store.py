@@ -1,0 +1,121 @@
+"""Versions, saving whole or not at all, and going on from what was saved."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slicekit.errors import GeometryError, LabelError, ReadError, WriteError
+from slicekit.inference.session import Session
+from slicekit.io import read_labels, read_volume
+from slicekit.labels import LabelSet
+from slicekit.review.cases import ReviewCase, review_cases
+from slicekit.review.sheet import Sheet
+from slicekit.review.store import (
+    load_drawings,
+    save_drawings,
+    save_labels,
+    snapshot,
+    versions,
+    write_note,
+)
+from slicekit.volume import Volume
+
+NAMES = LabelSet({"liver": 1})
+
+
+@pytest.fixture
+def case(scan: Path, tmp_path: Path) -> ReviewCase:
+    return review_cases(scan, out=tmp_path / "out")[0]
+
+
+@pytest.fixture
+def image(scan: Path) -> Volume:
+    return read_volume(scan)
+
+
+def sheet_of(image: Volume, *zs: int) -> Sheet:
+    made = Sheet(image.shape, NAMES)
+    for z in zs:
+        plane = np.zeros(image.shape[1:], np.uint8)
+        plane[:z] = 1
+        made.put(z, plane, {1})
+    return made
+
+
+def test_the_last_twenty_versions_are_kept(case: ReviewCase, image: Volume) -> None:
+    for z in [*range(1, 15), *range(1, 10)]:
+        sheet = sheet_of(image, z)
+        save_labels(case, image, snapshot(sheet))
+    kept = versions(case)
+    assert [file.name for file in kept] == [f"{n:04}.nii.gz" for n in range(4, 24)]
+    newest = read_labels(kept[-1], like=image).array
+    assert (newest == sheet.labels).all()
+    assert case.labels.read_bytes() == kept[-1].read_bytes()
+
+
+def test_equal_labels_make_no_new_version(case: ReviewCase, image: Volume) -> None:
+    held = snapshot(sheet_of(image, 3))
+    names = {save_labels(case, image, held).name for _ in range(3)}
+    assert names == {"0001.nii.gz"}
+
+
+def test_case_34_a_full_disk_leaves_what_was_saved(case: ReviewCase, image: Volume) -> None:
+    save_labels(case, image, snapshot(sheet_of(image, 3)))
+    before = case.labels.read_bytes()
+    noise = Sheet(image.shape, NAMES)
+    rng = np.random.default_rng(0)
+    for z in range(image.shape[0]):
+        noise.put(z, rng.integers(0, 2, image.shape[1:]).astype(np.uint8), {1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+    try:
+        with pytest.raises(WriteError, match="could not be written whole"):
+            save_labels(case, image, snapshot(noise))
+        with pytest.raises(WriteError):
+            save_drawings(case, image, snapshot(noise))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert case.labels.read_bytes() == before
+    assert len(versions(case)) == 1
+    assert [file.name for file in case.folder.iterdir()] == ["patient.nii.gz", "versions"] or {
+        file.name for file in case.folder.iterdir()
+    } == {"patient.nii.gz", "versions"}
+
+
+def test_drawings_come_back_and_a_session_reads_them(case: ReviewCase, image: Volume) -> None:
+    made = sheet_of(image, 3, 7)
+    save_drawings(case, image, snapshot(made))
+    again = Sheet(image.shape, LabelSet({"organ": 2}))
+    assert load_drawings(case, image, again)
+    assert again.drawn_on(3) == (1,) and again.drawn_on(7) == (1,)
+    assert (again.labels == made.labels).all()
+    session = Session.load(case.session, image)
+    assert sorted(session.guides["liver"]) == [3, 7]
+
+
+def test_a_session_of_another_scan_or_other_ids_is_refused(case: ReviewCase, image: Volume) -> None:
+    save_drawings(case, image, snapshot(sheet_of(image, 3)))
+    with pytest.raises(LabelError, match="have ids that the labels use for others"):
+        load_drawings(case, image, Sheet(image.shape, LabelSet({"spleen": 1})))
+    moved = Volume(image.array, np.diag([9.0, 9.0, 9.0, 1.0]))
+    with pytest.raises(GeometryError, match="placed elsewhere"):
+        load_drawings(case, moved, Sheet(image.shape, NAMES))
+    case.session.write_bytes(case.session.read_bytes()[:200])
+    with pytest.raises(ReadError, match="damaged"):
+        load_drawings(case, image, Sheet(image.shape, NAMES))
+
+
+def test_a_note_names_ids_and_a_damaged_one_is_told(case: ReviewCase, image: Volume) -> None:
+    write_note(case, snapshot(sheet_of(image, 3)), {"verdict": "accepted"})
+    note: dict[str, Any] = json.loads(case.sidecar.read_text())
+    assert note["labels"] == {"background": 0, "liver": 1}
+    assert note["drawn"] == {"liver": [3]}
+    case.sidecar.write_text("{")
+    with pytest.raises(ReadError, match="mend or remove it"):
+        case.read_sidecar()
