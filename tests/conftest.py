@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from slicekit.recipes import Recipe
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job: programs would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

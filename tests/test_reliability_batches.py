@@ -56,15 +56,10 @@ def statuses(out: Path, name: str = "run.jsonl") -> list[tuple[str, str]]:
 
 
 def start(*words: object, before: Any = None) -> subprocess.Popen[str]:
-    def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job passes it over
-        if before is not None:
-            before()
-
     return subprocess.Popen(
         [sys.executable, *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before,
     )  # fmt: skip
 
 
