@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,14 @@ def retrieve(path: str | Path) -> Stored:
         CheckpointError: It is missing, truncated, of another format or damaged.
     """
     file = Path(path)
-    tensors, header = _open(file, names=None)
+    expect_container(file)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = dict(opened.metadata() or {})
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError) as fault:
+        raise CheckpointError(f"{file}: is damaged or not a safetensors file ({fault})") from fault
+    expect_format(file, header)
     found = digest(tensors)
     if found != header.get("sha256"):
         raise CheckpointError(
@@ -115,18 +122,6 @@ def retrieve(path: str | Path) -> Stored:
         )
     expect_own_texts(file, header)
     return Stored(tensors, header, found)
-
-
-def read_header(path: str | Path) -> dict[str, str]:
-    """Read only the texts of a file that ``store`` wrote; what its tensors hold is not checked.
-
-    Raises:
-        CheckpointError: It is missing, truncated, of another format, or its header was changed.
-    """
-    file = Path(path)
-    _, header = _open(file, names=())
-    expect_own_texts(file, header)
-    return header
 
 
 def save_weights(
@@ -221,20 +216,6 @@ def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
             ],
         ),
     ]
-
-
-def _open(file: Path, *, names: Iterable[str] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors, all for ``None``, and the header of a file of our format."""
-    expect_container(file)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            header = dict(opened.metadata() or {})
-            wanted = opened.keys() if names is None else names
-            tensors = {name: opened.get_tensor(name) for name in wanted}
-    except (SafetensorError, OSError, ValueError, RuntimeError) as fault:
-        raise CheckpointError(f"{file}: is damaged or not a safetensors file ({fault})") from fault
-    expect_format(file, header)
-    return tensors, header
 
 
 def _verify(file: Path, sha256: str) -> None:

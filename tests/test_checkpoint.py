@@ -15,7 +15,6 @@ from slicekit.checkpoint import (
     digest,
     fill,
     load_weights,
-    read_header,
     retrieve,
     save_weights,
     store,

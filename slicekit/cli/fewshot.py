@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from slicekit.cli.options import Device, Overwrite, Precision, Preview
+from slicekit.cli.segmenting import summarise
 from slicekit.terminal import bar, notes
-
-if TYPE_CHECKING:
-    from slicekit.report.case import CaseFiles
 
 _MODELS = {True: "abdomen_ct_fewshot", False: "abdomen_mr_fewshot"}
 """By whether the support can be CT."""
@@ -78,13 +76,4 @@ def fewshot(
             support_scan, support_labels, query_scan, out, loaded,
             options=options, command=sys.argv, progress=told,
         )  # fmt: skip
-    _summarise(files)
-
-
-def _summarise(files: CaseFiles) -> None:
-    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in files.seconds.items())
-    print(f"{files.labels}\n  seconds: {stages} (total {sum(files.seconds.values()):.1f})")
-    found = [f"{organ} {float(f'{ml:.3g}'):g}" for organ, ml in files.volumes_ml.items() if ml > 0]
-    print(f"  ml: {', '.join(found) or 'no organ was found'}")
-    beside = [files.sidecar, files.statistics, *([files.preview] if files.preview else [])]
-    print(f"  beside it: {', '.join(path.name for path in beside)}")
+    summarise(files)

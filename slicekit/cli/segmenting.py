@@ -46,7 +46,7 @@ def segment_one(
     if as_json:
         _say(json.dumps(_plain(files), indent=2))
     else:
-        _summarise(files)
+        summarise(files)
 
 
 def segment_batch(batch: Batch, scans: int, *, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def _tell_outcome(outcome: Outcome, *, as_json: bool) -> None:
     fault = outcome.fault
     if fault is None:
         if outcome.files is not None and not as_json:
-            _summarise(outcome.files)
+            summarise(outcome.files)
         return
     if not (isinstance(fault, SlicekitError) or lacks_memory(fault) or is_verbose()):
         logging.error("a fault of slicekit itself", exc_info=fault)
@@ -119,7 +119,8 @@ def _plain(files: CaseFiles) -> dict[str, Any]:
     }
 
 
-def _summarise(files: CaseFiles) -> None:
+def summarise(files: CaseFiles) -> None:
+    """Say what was written for one scan."""
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in files.seconds.items())
     found = [f"{organ} {float(f'{ml:.3g}'):g}" for organ, ml in files.volumes_ml.items() if ml > 0]
     beside = (files.sidecar, files.statistics, files.preview, files.uncertainty)

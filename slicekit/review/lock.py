@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 from types import TracebackType
 
 from slicekit.errors import SlicekitError, WriteError
 from slicekit.io.atomic import why_not_written
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from slicekit.io.locking import lock
 
 
 class TakenError(SlicekitError):
@@ -38,16 +33,14 @@ class Lock:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as fault:
             raise WriteError(path, why_not_written(fault, path)) from fault
-        try:
-            _take(self._file)
-        except OSError as fault:
+        if not lock(self._file, wait=False):
             holder = os.read(self._file, 200).decode("utf-8", "replace").strip()
             os.close(self._file)
             raise TakenError(
                 f"{path.parent / path.name.removeprefix('.').removesuffix('.lock')} is being "
                 f"reviewed by another slicekit ({holder or 'of unknown name'}); close it there "
                 "first, or choose another folder for the results (--out)"
-            ) from fault
+            )
         said = f"process {os.getpid()} on {socket.gethostname()}\n".encode()
         os.ftruncate(self._file, 0)
         os.write(self._file, said)
@@ -68,15 +61,3 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
-
-
-def _take(file: int) -> None:
-    """Lock an open file without waiting.
-
-    Raises:
-        OSError: Somebody else has it.
-    """
-    if sys.platform == "win32":
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

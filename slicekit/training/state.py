@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slicekit.checkpoint import fill, read_header, retrieve, store
+from slicekit.checkpoint import fill, retrieve, store
 from slicekit.errors import CheckpointError, DataWarning, RecipeError
 from slicekit.recipes import Recipe, recipe_from_json
+from slicekit.recipes.weights_header import read_header
 from slicekit.runtime import Runtime
 from slicekit.training.census import Census
 from slicekit.training.provenance import Provenance, expect_same_scans
