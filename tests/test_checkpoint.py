@@ -21,6 +21,7 @@ from slicekit.checkpoint import (
 )
 from slicekit.errors import CheckpointError, WriteError
 from slicekit.inference.model import build_network
+from slicekit.recipes.weights_header import read_header
 
 CARD = {"trained_on": ["case_1"], "scores": {"dsc": 0.5}}
 
