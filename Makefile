@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 VIEWER := slicekit/review/page/vendor/niivue.js
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 
-.PHONY: help setup web demo test lint check golden numbers clean
+.PHONY: help setup web demo test lint check golden numbers docs clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ golden: setup ## compute the golden values again, after a change that was meant 
 numbers: setup ## write docs/numbers.md and the model cards from benchmarks/results
 	$(BIN)/python benchmarks/make_numbers.py
 	$(BIN)/python benchmarks/make_cards.py
+
+docs: setup ## write docs/reference from docstrings and commands
+	$(BIN)/python docs/make_reference.py
 
 clean: ## remove the environment, the demo and everything that tools left behind
 	rm -rf $(VENV) demo build dist web/node_modules $(dir $(VIEWER)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

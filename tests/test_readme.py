@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -165,3 +166,17 @@ def test_every_decision_is_in_the_index() -> None:
     folder = CHECKOUT / "docs" / "decisions"
     pages = {page.name for page in folder.glob("0*.md")}
     assert pages == set(_LINK.findall((folder / "README.md").read_text(encoding="utf-8")))
+
+
+def test_the_reference_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "docs" / "make_reference.py", "--check"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_reference_holds_every_public_name() -> None:
+    page = (CHECKOUT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^### (\S+)$", page, re.MULTILINE))
+    assert set(slicekit.__all__) - {"__version__"} <= shown

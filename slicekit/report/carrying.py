@@ -142,7 +142,7 @@ def propagate_folder(
         progress: Told the gaps done and the gaps in all.
 
     Raises:
-        As ``propagate_file``.
+        SlicekitError: As of ``propagate_file``.
     """
     carrier = None if model is None else load_propagator(model, runtime)
     options = CarryOptions(
