@@ -94,3 +94,41 @@ def test_completion_can_be_shown_and_installed(door: Callable[..., Any]) -> None
     said = door("slicekit", "--help").out
     assert "--install-completion" in said
     assert "--show-completion" in said
+
+
+def test_the_version_is_told_without_a_command(tmp_path: Path) -> None:
+    said, modules = loaded("--version", cwd=tmp_path)
+    assert said == f"{__version__}\n"
+    assert not modules & set(HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-m", "slicekit", "--version"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, said)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("slicekit segment --model ct_abdomen_r", {"ct_abdomen_reference"}),
+        ("slicekit fewshot --model abdomen_", {"abdomen_ct_fewshot", "abdomen_mr_fewshot"}),
+        ("slicekit segment --backend o", {"openvino"}),
+        ("slicekit prop", {"propagate"}),
+    ],
+)
+def test_a_shell_completes_models_and_choices(
+    words: str, offered: set[str], tmp_path: Path
+) -> None:
+    asked = {
+        "_SLICEKIT_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND],
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60,
+        env=os.environ | asked,
+    )  # fmt: skip
+    assert set(done.stdout.split()) == offered, done.stderr

@@ -52,8 +52,9 @@ def test_slices_may_be_named_one_by_one(
     door: Callable[..., Any], files: tuple[Path, ...], using: tuple[str, ...], tmp_path: Path
 ) -> None:
     out, words = tmp_path / "out.nii.gz", ("--no-propagation", "--organs", "label_7")
-    done = door("slicekit", "fewshot", *files, "-o", out, *using, *words)
+    done = door("slicekit", "fewshot", *files, "-o", out, *using, *words, "--json")
     assert done.code == 0, done.err
+    assert json.loads(done.out)["labels"] == str(out)
     assert json.loads((tmp_path / "out.json").read_text())["propagator"] is None
 
 

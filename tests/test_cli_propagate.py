@@ -40,6 +40,11 @@ def test_two_drawn_slices_become_an_organ_and_the_next_slice_is_named(
     again = door(*words, "--method", "interpolate")
     assert again.code == 1
     assert "exists already" in again.err
+    anew = door(*words, "--method", "interpolate", "--overwrite", "--json")
+    told = json.loads(anew.out)
+    assert told["labels"] == str(out)
+    assert len(told["drawn"]["label_6"]) == 2
+    assert told["complete"]
 
 
 def test_a_network_carries_too_and_the_sidecar_names_it(

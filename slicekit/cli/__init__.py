@@ -7,9 +7,11 @@ is said by ``EXIT_CODES``.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+import slicekit
 from slicekit.cli.about import info, models
 from slicekit.cli.convert import convert
 from slicekit.cli.fewshot import fewshot
@@ -36,6 +38,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(slicekit.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show it and exit."),
+    ] = False,
+) -> None:
+    """Take the options that need no command."""
+
+
 for command in (
     segment, propagate, fewshot, superpixels, train, finetune, pseudo, queue, evaluate, stats,
     check, report, review, phantom, import_weights, convert, models, info,

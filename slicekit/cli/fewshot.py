@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slicekit.cli.options import Device, Overwrite, Precision, Preview
+from slicekit.cli.options import (
+    AsJson,
+    Device,
+    Organs,
+    Overwrite,
+    Precision,
+    Preview,
+    Propagator,
+    known_model,
+)
 from slicekit.cli.segmenting import summarise
 from slicekit.terminal import bar, notes
 
@@ -22,12 +32,14 @@ def fewshot(
     query_scan: Annotated[Path, typer.Argument(help="Another patient's scan of the same kind.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Labels of the query.")],
     model: Annotated[
-        str | None, typer.Option(help="Few-shot model: name, recipe or weights; by modality.")
+        str | None,
+        typer.Option(
+            help="Few-shot model: name, recipe or weights; by modality.",
+            autocompletion=known_model,
+        ),
     ] = None,
-    organs: Annotated[
-        list[str] | None, typer.Option(help="Only these organs; several may follow.")
-    ] = None,
-    propagator: Annotated[str | None, typer.Option(help="Another one, as for --model.")] = None,
+    organs: Organs = None,
+    propagator: Propagator = None,
     propagation: Annotated[
         bool, typer.Option(help="Carry trusted slices; else every slice is named by itself.")
     ] = True,
@@ -48,6 +60,7 @@ def fewshot(
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find organs in a scan that were drawn in another patient's, with nothing to train."""
     from slicekit.data.intensity import holds_hu
@@ -76,4 +89,7 @@ def fewshot(
             support_scan, support_labels, query_scan, out, loaded,
             options=options, command=sys.argv, progress=told,
         )  # fmt: skip
-    summarise(files)
+    if as_json:
+        print(json.dumps(files.to_json(), indent=2))
+    else:
+        summarise(files)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from slicekit.cli.options import Device, Precision
+from slicekit.cli.options import Device, Precision, known_model
 from slicekit.terminal import bar, errors, expect_choice
 
 _STARTS = {
@@ -31,7 +31,12 @@ def finetune(
         typer.Option(help="NAME of the dataset, NAME=VALUE of masks; several times for several."),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Model to go on from: name, recipe or weights.")
+        str | None,
+        typer.Option(
+            "--from",
+            help="Model to go on from: name, recipe or weights.",
+            autocompletion=known_model,
+        ),
     ] = None,
     what: Annotated[
         str | None, typer.Option(help="reference, propagator or fewshot; the first by default.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicekit.cli.options import Backend, Device, Overwrite, Precision
+from slicekit.cli.options import Backend, Device, Model, Overwrite, Precision, Propagator
 from slicekit.terminal import bar, errors, expect_choice, named_numbers, notes
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _in_rounds(
 def pseudo(
     data: Annotated[Path, typer.Argument(help="nnU-Net raw folder.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the new dataset.")],
-    model: Annotated[str, typer.Option(help="Model name, recipe or weights.")],
+    model: Model,
     rules: Annotated[
         list[str] | None,
         typer.Option(help="What an organ must pass: volume agreement=0.8; several may follow."),
@@ -120,7 +120,7 @@ def pseudo(
     per_organ: Annotated[
         int | None, typer.Option(min=1, help="Of every organ only the best so many scans.")
     ] = None,
-    propagator: Annotated[str | None, typer.Option(help="Another one, as for --model.")] = None,
+    propagator: Propagator = None,
     propagation: Annotated[
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicekit.cli.options import AllowUneven, AsJson, Overwrite, Series
+from slicekit.cli.options import AllowUneven, AsJson, Overwrite, Series, Spacing, TimePoint
 from slicekit.terminal import bar, expect_choice
 
 if TYPE_CHECKING:
@@ -28,11 +28,8 @@ def stats(
     neighbours: Annotated[
         str, typer.Option(help="26 or 6: which voxels belong to one component.")
     ] = "26",
-    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
-    spacing: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(help="Spacing z y x in mm of a slice folder."),
-    ] = None,
+    volume: TimePoint = None,
+    spacing: Spacing = None,
     series: Series = None,
     allow_uneven: AllowUneven = False,
     overwrite: Overwrite = False,

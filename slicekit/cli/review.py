@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicekit.cli.options import Device
+from slicekit.cli.options import Carrier, Device, Method, Spacing, TimePoint
 from slicekit.terminal import errors, expect_choice
 
 if TYPE_CHECKING:
@@ -27,16 +27,11 @@ def review(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for results; else NAME_review here.")
     ] = None,
-    method: Annotated[str, typer.Option(help="stcn, or interpolate: no network.")] = "stcn",
-    model: Annotated[
-        str | None, typer.Option(help=f"Propagator: name, recipe or weights; {_CARRIER}.")
-    ] = None,
+    method: Method = "stcn",
+    model: Carrier = None,
     device: Device = "auto",
-    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
-    spacing: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(help="Spacing z y x in mm of a slice folder."),
-    ] = None,
+    volume: TimePoint = None,
+    spacing: Spacing = None,
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Of 127.0.0.1; 0 takes a free one.")
     ] = 0,

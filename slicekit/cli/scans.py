@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,19 @@ from slicekit.cli.options import (
     AllowUneven,
     AsJson,
     Backend,
+    Carrier,
     Device,
+    GrayRange,
+    Method,
+    Model,
+    Organs,
     Overwrite,
     Precision,
     Preview,
+    Propagator,
     Series,
+    Spacing,
+    TimePoint,
 )
 from slicekit.cli.segmenting import expect_part, segment_batch, segment_one
 from slicekit.terminal import bar, errors, expect_choice, notes, whole_numbers
@@ -34,15 +43,13 @@ def segment(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Labels; a folder for a folder.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Model name, recipe or weights.")] = _MODEL,
+    model: Model = _MODEL,
     device: Device = "auto",
     precision: Precision = "auto",
     backend: Backend = "auto",
-    organs: Annotated[
-        list[str] | None, typer.Option(help="Only these organs; several may follow.")
-    ] = None,
+    organs: Organs = None,
     selector: Annotated[str | None, typer.Option(help="How guide slices are chosen.")] = None,
-    propagator: Annotated[str | None, typer.Option(help="Another one, as for --model.")] = None,
+    propagator: Propagator = None,
     propagation: Annotated[
         bool, typer.Option(help="Carry guides; else the reference names every slice.")
     ] = True,
@@ -50,14 +57,9 @@ def segment(
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Map how unsure the networks are, 0 to 1.")
     ] = False,
-    gray_range: Annotated[
-        tuple[float, float] | None, typer.Option(help="HU of 0 and 255 in 8-bit pictures.")
-    ] = None,
-    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
-    spacing: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(help="Spacing z y x in mm of a slice folder."),
-    ] = None,
+    gray_range: GrayRange = None,
+    volume: TimePoint = None,
+    spacing: Spacing = None,
     series: Series = None,
     allow_uneven: AllowUneven = False,
     parts: Annotated[int | None, typer.Option(min=1, help="Cut a batch into so many.")] = None,
@@ -116,10 +118,8 @@ def propagate(
         Path, typer.Argument(help="Label map with a few drawn slices, or a folder of masks.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Labels of the whole scan.")],
-    method: Annotated[str, typer.Option(help="stcn, or interpolate: no network.")] = "stcn",
-    model: Annotated[
-        str | None, typer.Option(help=f"Propagator: name, recipe or weights; {_CARRIER}.")
-    ] = None,
+    method: Method = "stcn",
+    model: Carrier = None,
     axis: Annotated[str, typer.Option(help="Slices were drawn along z, y or x.")] = "z",
     drawn_slices: Annotated[
         str | None, typer.Option(help="10,40,70: looked at whole, so what is not there ends.")
@@ -133,14 +133,12 @@ def propagate(
     device: Device = "auto",
     precision: Precision = "auto",
     backend: Backend = "auto",
-    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
-    spacing: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(help="Spacing z y x in mm of a slice folder."),
-    ] = None,
+    volume: TimePoint = None,
+    spacing: Spacing = None,
     series: Series = None,
     allow_uneven: AllowUneven = False,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Carry the masks of a few drawn slices through a whole scan."""
     expect_choice("--method", method, ("stcn", "interpolate"))
@@ -174,7 +172,10 @@ def propagate(
             scan, guides, out, carrier, options=options, command=sys.argv,
             progress=partial(told, "propagate"),
         )  # fmt: skip
-    _tell_carried(found)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2))
+    else:
+        _tell_carried(found)
     if not found.complete:
         errors.print(f"interrupted: {out} holds what was carried until then", style="red")
         raise typer.Exit(130)

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -44,7 +44,7 @@ def segment_one(
     with bar() as told:
         files = segment_file(scan, labels, model, options=options, command=sys.argv, progress=told)
     if as_json:
-        _say(json.dumps(_plain(files), indent=2))
+        _say(json.dumps(files.to_json(), indent=2))
     else:
         summarise(files)
 
@@ -104,19 +104,6 @@ def _say(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _plain(files: CaseFiles) -> dict[str, Any]:
-    """Return what was written for one scan, ready for JSON."""
-    return {
-        "labels": str(files.labels),
-        "sidecar": str(files.sidecar),
-        "statistics": str(files.statistics),
-        "preview": None if files.preview is None else str(files.preview),
-        "uncertainty": None if files.uncertainty is None else str(files.uncertainty),
-        "seconds": files.seconds,
-        "volumes_ml": files.volumes_ml,
-    }
 
 
 def summarise(files: CaseFiles) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from slicekit.cli.options import Overwrite
+from slicekit.cli.options import Overwrite, TimePoint
 from slicekit.errors import SlicekitError, lacks_memory
 from slicekit.terminal import bar, errors, tell
 
@@ -44,7 +44,7 @@ def superpixels(
         bool, typer.Option("--masked/--whole", help="Only the body, or the air around it too.")
     ] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="All cores if left out.")] = None,
-    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
+    volume: TimePoint = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut every slice of a scan, or of every scan of a folder, into superpixels."""

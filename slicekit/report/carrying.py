@@ -22,6 +22,8 @@ from slicekit.report.drawn import NAMELESS, CarryOptions, Numbering, open_sessio
 from slicekit.runtime import Runtime
 from slicekit.volume import Volume
 
+_OWN_PATHS = ("labels", "sidecar")
+
 
 @dataclass(frozen=True, eq=False)
 class Carried:
@@ -38,6 +40,21 @@ class Carried:
     seconds: dict[str, float]
     complete: bool
     """False where the propagation was interrupted."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as a JSON object."""
+        return {
+            "labels": str(self.labels),
+            "sidecar": str(self.sidecar),
+            "seconds": self.seconds,
+            "complete": self.complete,
+            "drawn": self.drawn,
+            "carried_slices": self.carried,
+            "suggestions": [
+                {"slice": one.z, "organs": list(one.organs), "reason": one.reason}
+                for one in self.suggestions
+            ],
+        }
 
 
 def propagate_file(
@@ -197,12 +214,5 @@ def _describe(
         "licence": None if carrier is None else carrier.recipe.licence,
         "runtime": None if carrier is None else str(carrier.runtime),
         "command": list(command),
-        "seconds": found.seconds,
-        "complete": found.complete,
-        "drawn": found.drawn,
-        "carried_slices": found.carried,
-        "suggestions": [
-            {"slice": one.z, "organs": list(one.organs), "reason": one.reason}
-            for one in found.suggestions
-        ],
+        **{key: value for key, value in found.to_json().items() if key not in _OWN_PATHS},
     }

@@ -72,6 +72,13 @@ class CaseFiles:
     seconds: dict[str, float]
     volumes_ml: dict[str, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as a JSON object."""
+        found = asdict(self)
+        return {
+            key: str(value) if isinstance(value, Path) else value for key, value in found.items()
+        }
+
 
 def segment_file(
     scan: Path,
