@@ -35,6 +35,7 @@ EXAMPLES = sorted((CHECKOUT / "examples").glob("*.py"))
 NOT_RUN = {
     "make": "makes an environment, or is run before a change goes in",
     "pip": "needs a registry",
+    "source": "belongs to the shell",
     "sbatch": "needs Slurm",
     "slicekit review": "serves until it is stopped; tests/review opens it in a browser",
     "slicekit --install-completion": "writes into the shell's settings",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any
@@ -103,7 +104,7 @@ def draw_preview(
         if 0 <= z < labels.shape[0]
     ]
     axial = scene.placed(spread + guiding)
-    others = [one for plane in _OTHER_PLANES for one in scene.across(plane, organs)]
+    others = _equally_high([one for plane in _OTHER_PLANES for one in scene.across(plane, organs)])
     columns = min(_MOST_COLUMNS, max(len(spread), len(guiding), len(others)))
     rows = (
         _rows(axial[: len(spread)], columns)
@@ -138,10 +139,11 @@ class _Placed:
     image: Volume
     labels: Volume
     view: View
+    most_in: float = math.inf
 
     @property
     def height_in(self) -> float:
-        return _TILE_IN * self.view.height_over_width
+        return min(self.most_in, _TILE_IN * self.view.height_over_width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,12 @@ class _Scene:
         rows, columns = placed[0].view.show(placed[0].image.array[0]).shape
         flat = rows * placed[0].view.pixel_ratio < _FLATTEST * columns
         return [] if flat else placed
+
+
+def _equally_high(tiles: list[_Placed]) -> list[_Placed]:
+    """Show coronal and sagittal slices in one scale: both are as high as the patient."""
+    lowest_in = min((one.height_in for one in tiles), default=math.inf)
+    return [replace(one, most_in=lowest_in) for one in tiles]
 
 
 def _row_in(row: Sequence[_Placed]) -> float:
