@@ -47,6 +47,7 @@ _INSTEAD = {"--device cuda": "--device cpu"}
 _SHORT = {"train.py": ["--set", "training.steps=2"], "finetune": ["--steps", "2"]}
 _FURNISHED: dict[str, Callable[[Path], None]] = {
     "dicom.md": draw_on_series,
+    "getting-started.md": lambda world: (world / "drawn.nii.gz").unlink(),
     "new-organ.md": lay_out_people,
     "statistics.md": mask_every_slice,
 }
