@@ -29,7 +29,7 @@ from slicekit.report.text_table import text_table
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "numba", "nibabel", "pydicom", "highdicom",
-    "python-gdcm", "timm", "segmentation-models-pytorch", "monai", "albumentations",
+    "python-gdcm", "imagecodecs", "timm", "segmentation-models-pytorch", "monai", "albumentations",
     "opencv-python-headless", "safetensors", "pydantic", "typer", "matplotlib",
     "openvino", "onnx", "fastapi", "uvicorn", "lightning-fabric", "ray",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Decode the planes of a series, several at once, each into its place in the volume.
 
-Memory is that of the volume and of one file a thread: compressed planes go through pydicom, which
-asks GDCM and CharLS; plain ones are read where the header says they lie.
+Memory is that of the volume and of one file a thread. Compressed planes are decoded as ``codecs``
+says, else through pydicom; plain ones are read where the header says they lie.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicekit.errors import ReadError
+from slicekit.io.dicom.codecs import CODECS, decode_frame, in_stored_bits
 from slicekit.io.dicom.codestream import claimed_size, read_encapsulated
 from slicekit.io.dicom.container import FAULTS, Container
 from slicekit.io.dicom.headers import expect_sound, in_words, plain
@@ -34,8 +35,6 @@ _PLAIN = (
     "1.2.840.10008.1.2.1.99",
     "1.2.840.10008.1.2.2",
 )
-_PREFERRED = {"1.2.840.10008.1.2.4.80": "pyjpegls", "1.2.840.10008.1.2.4.81": "pyjpegls"}
-"""Of two decoders, the one that is faster."""
 
 
 def threads(planes: Sequence[Plane]) -> int:
@@ -50,7 +49,7 @@ def decode(container: Container, planes: Sequence[Plane], place: Place, budget: 
         ReadError: Files are truncated or damaged, or this machine lacks a decoder.
     """
     for pixels in {plane.pixels.syntax: plane.pixels for plane in planes}.values():
-        if pixels.syntax not in _PLAIN:
+        if pixels.syntax not in (*_PLAIN, *CODECS):
             _decoder(container, pixels)
     jobs: dict[str, list[int]] = {}
     for number, plane in enumerate(planes):
@@ -127,8 +126,7 @@ def _plain_plane(
     kind = f"{order}{'i' if pixels.signed else 'u'}{pixels.allocated // 8}"
     numbers = np.frombuffer(stream.read(pixels.plane_bytes), dtype=kind)
     numbers = numbers.reshape(pixels.rows, pixels.columns).astype(numbers.dtype.newbyteorder("="))
-    unused = numbers.dtype.type(pixels.allocated - pixels.stored)
-    return (numbers << unused) >> unused if unused else numbers  # carries the sign as well
+    return in_stored_bits(numbers, pixels)
 
 
 def _frames(
@@ -137,7 +135,7 @@ def _frames(
     """Decode every frame of an encapsulated element."""
     from pydicom.encaps import generate_frames
 
-    decoder, plugin = _decoder(container, pixels)
+    codec = CODECS.get(pixels.syntax)
     options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
@@ -150,18 +148,18 @@ def _frames(
         "pixel_keyword": "PixelData",
     }
     try:
-        for stream in generate_frames(value, number_of_frames=pixels.frames):
+        for frame, stream in enumerate(generate_frames(value, number_of_frames=pixels.frames)):
             size = claimed_size(stream)
             if size is not None and size != (pixels.rows, pixels.columns):
                 raise Damaged(
                     f"claims {pixels.rows} x {pixels.columns} pixels, but its stream of "
                     f"{_name(pixels.syntax)} {size[0]} x {size[1]}"
                 )
-        for frame in range(pixels.frames):
-            plane, _ = decoder.as_array(
-                value, index=frame, raw=True, decoding_plugin=plugin, **options
-            )
-            yield frame, plane
+            if codec is not None:
+                yield frame, decode_frame(codec, stream, pixels)
+            else:
+                decoder = _decoder(container, pixels)
+                yield frame, decoder.as_array(value, index=frame, raw=True, **options)[0]
     except (Damaged, ReadError):
         raise
     except Exception as fault:  # decoders raise whatever they like on damaged streams
@@ -169,8 +167,8 @@ def _frames(
         raise Damaged(f"is damaged: its {what} pixels ({in_words(fault)})") from fault
 
 
-def _decoder(container: Container, pixels: Pixels) -> tuple[Decoder, str]:
-    """Find the decoder of a transfer syntax, and the plugin to use.
+def _decoder(container: Container, pixels: Pixels) -> Decoder:
+    """Find pydicom's decoder of a transfer syntax.
 
     Raises:
         ReadError: There is none here; the message names the syntax and the package.
@@ -187,8 +185,7 @@ def _decoder(container: Container, pixels: Pixels) -> tuple[Decoder, str]:
     if not decoder.is_available:
         wanted = "; ".join(decoder.missing_dependencies)
         raise ReadError(container.path, f"{what}, for which a package is missing: {wanted}")
-    preferred = _PREFERRED.get(pixels.syntax, "")
-    return decoder, preferred if preferred in decoder.available_plugins else ""
+    return decoder
 
 
 def _name(syntax: str) -> str:
