@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicekit.cli.options import AllowUneven, Overwrite, Series
+from slicekit.cli.batches import run_batch, say
+from slicekit.cli.options import AllowUneven, AsJson, Overwrite, Series
 
 if TYPE_CHECKING:
     from slicekit.labels import LabelSet
+    from slicekit.report.converting import ConvertOptions
     from slicekit.volume import Volume
 
 
 def convert(
     scan: Annotated[
-        Path, typer.Argument(help="DICOM folder, zip or file, slice folder, or labels with --like.")
+        Path,
+        typer.Argument(help="DICOM or slice folder, zip, folder of them, or labels with --like."),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="NAME.nii.gz; NAME.dcm with --like: DICOM-SEG.")
+        Path,
+        typer.Option("-o", "--out", help="NAME.nii.gz, a folder for a folder; .dcm with --like."),
     ],
     like: Annotated[
         Path | None, typer.Option(help="The scan that labels belong to; SCAN is the labels.")
@@ -35,32 +41,49 @@ def convert(
         typer.Option(help="Spacing z y x in mm of a slice folder."),
     ] = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Convert a DICOM series or slices to NIfTI, or labels to a DICOM-SEG and back."""
-    from slicekit.data.intensity import from_gray
-    from slicekit.io import expect_writable, read_volume
+    """Convert DICOM series or slices to NIfTI, or labels to a DICOM-SEG and back."""
+    from slicekit.io import expect_writable, write_volume
+    from slicekit.report.converting import Converted, ConvertOptions, read_described
 
+    options = ConvertOptions(series, allow_uneven, gray_range, volume, spacing)
+    if like is None and (pairs := _pairs(scan, out, series)):
+        _folder(pairs, options, overwrite=overwrite, as_json=as_json)
+        return
     _expect_names(out, like)
     named = [path for path in (scan, like) if path is not None]
     expect_writable(out, overwrite=overwrite, inputs=named)
-
-    def read(path: Path) -> Volume:
-        found = read_volume(
-            path, volume_index=volume, spacing_mm=spacing, series=series, allow_uneven=allow_uneven
-        )
-        return found if gray_range is None else from_gray(found, *gray_range, name=str(path))
-
     made = _segments(scan, out, overwrite=overwrite) if like is None else None
     if like is not None:
-        made = _labels(scan, out, read(like), overwrite=overwrite)
+        made = _labels(scan, out, read_described(like, options), overwrite=overwrite)
     elif made is None:
-        from slicekit.io import write_volume
-
-        made = read(scan)
+        made = read_described(scan, options)
         write_volume(out, made, overwrite=overwrite)
-    size = " x ".join(map(str, made.shape))
-    steps = " x ".join(f"{step:.3g}" for step in made.spacing_mm)
-    print(f"{out}\n  {size} voxels of {steps} mm (z, y, x)")
+    told = Converted(out, made.shape, made.spacing_mm)
+    print(json.dumps({"file": str(out), **told.for_journal()}) if as_json else told)
+
+
+def _pairs(scan: Path, out: Path, series: str | None) -> list[tuple[Path, Path]]:
+    """Pair the scans of a folder of DICOM with the names of their files; none for one scan."""
+    from slicekit.io.listing import is_nifti
+    from slicekit.report.batch import plan_outputs
+
+    if not scan.is_dir():
+        return []
+    pairs = plan_outputs(scan, out, series=series)
+    return [] if all(path == scan or is_nifti(path) for path, _ in pairs) else pairs
+
+
+def _folder(
+    pairs: list[tuple[Path, Path]], options: ConvertOptions, *, overwrite: bool, as_json: bool
+) -> None:
+    """Convert every scan of a folder; one that fails does not stop the others."""
+    from slicekit.report.batch_run import Batch
+    from slicekit.report.converting import ConvertJob
+
+    job = ConvertJob(options, overwrite=overwrite, command=sys.argv)
+    run_batch(Batch(pairs, job), len(pairs), summarise=lambda one: say(str(one)), as_json=as_json)
 
 
 def _expect_names(out: Path, like: Path | None) -> None:

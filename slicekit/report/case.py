@@ -72,6 +72,10 @@ class CaseFiles:
     seconds: dict[str, float]
     volumes_ml: dict[str, float]
 
+    def for_journal(self) -> dict[str, Any]:
+        """Return what the journal of a batch tells of it."""
+        return {"stages": self.seconds, "volumes_ml": self.volumes_ml}
+
 
 def segment_file(
     scan: Path,

@@ -11,6 +11,7 @@ from typing import Any
 from slicekit.data.cases import find_cases
 from slicekit.errors import DatasetError, ReadError, WriteError
 from slicekit.io import expect_writable
+from slicekit.io.listing import holds_dicom
 from slicekit.labels import LabelSet
 from slicekit.report.batch import plan_outputs
 from slicekit.report.pairs import prediction_names, truth_names
@@ -111,9 +112,13 @@ def review_cases(
         named = dataset.labels
         found = [(case.name, case.image, case.labels) for case in dataset.cases]
     else:
-        if path.is_dir() and not any(file.is_file() for file in path.iterdir()):
+        bare = path.is_dir() and not any(file.is_file() for file in path.iterdir())
+        if bare and not holds_dicom(path):
             raise DatasetError(f"{path} holds no file; name a scan, a folder of scans or a dataset")
-        found = [(_case_name(scan), scan, None) for scan, _ in plan_outputs(path, None)]
+        found = [
+            (_case_name(scan if scan == path else planned), scan, None)
+            for scan, planned in plan_outputs(path, None)
+        ]
     folder = out or Path(f"{_case_name(path.absolute())}_review")
     if folder.exists() and not folder.is_dir():
         raise WriteError(folder, "is no folder; name a folder for the results (--out)")
