@@ -126,3 +126,47 @@ def test_segment_and_propagate_take_a_series(
     )  # fmt: skip
     assert code == 0, fault
     assert np.array_equal(read_labels(carried, like=volume).array[6], drawn[4])
+
+
+def test_labels_become_contours_and_come_back(door: Door, series: Path, tmp_path: Path) -> None:
+    volume = read_volume(series)
+    ids = np.zeros(volume.shape, np.uint8)
+    ids[1:4, 2:9, 3:12] = 6
+    ids[2, 4:6, 5:8] = 0
+    write_labels(tmp_path / "labels.nii.gz", ids, like=volume)
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": {"background": 0, "liver": 6}}))
+    contours, back = tmp_path / "labels.rtstruct.dcm", tmp_path / "back.nii.gz"
+    words = ("convert", tmp_path / "labels.nii.gz", "--like", series, "-o", contours)
+    assert door("slicekit", *words)[0] == 0
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "exists already" in fault
+    assert door("slicekit", "convert", contours, "--like", series, "-o", back)[0] == 0
+    assert np.array_equal(read_labels(back, like=volume).array, ids)
+    named = json.loads((tmp_path / "back.json").read_text())["labels"]
+    assert named == {"background": 0, "liver": 6}
+    seg = tmp_path / "again.dcm"
+    assert door("slicekit", "convert", contours, "--like", series, "-o", seg)[0] == 0
+    assert np.array_equal(read_labels(seg, like=volume).array, ids)
+    code, _, fault = door("slicekit", "convert", contours, "-o", tmp_path / "alone.nii.gz")
+    assert code == 1 and "--like" in fault and not (tmp_path / "alone.nii.gz").exists()
+    nifti = tmp_path / "scan.nii.gz"
+    assert door("slicekit", "convert", series, "-o", nifti)[0] == 0
+    words = ("convert", back, "--like", nifti, "-o", tmp_path / "no.rtstruct.dcm")
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "is to be an RTSTRUCT, but the image is no DICOM series" in fault
+
+
+def test_segment_writes_contours(door: Door, using: tuple[str, ...], tmp_path: Path) -> None:
+    voxels = np.full((16, 64, 64), 24, np.uint16)
+    voxels[4:12, 20:44, 20:44] = 1084
+    write_series(tmp_path / "s", voxels)
+    for name in ("labels.rtstruct.dcm", "labels.nii.gz"):
+        words = (tmp_path / "s", "-o", tmp_path / name, *using, "--no-propagation", "--overwrite")
+        code, _, fault = door("slicekit", "segment", *words)
+        assert code == 0, fault
+    volume = read_volume(tmp_path / "s")
+    endings = ("rtstruct.dcm", "nii.gz")
+    found = [read_labels(tmp_path / f"labels.{end}", like=volume) for end in endings]
+    assert found[0].array.any()
+    assert np.array_equal(found[0].array, found[1].array)
+    assert (tmp_path / "labels_stats.json").is_file()

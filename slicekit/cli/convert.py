@@ -25,7 +25,7 @@ def convert(
     ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", help="NAME.nii.gz, a folder for a folder; .dcm with --like."),
+        typer.Option("-o", "--out", help="NAME.nii.gz, or a folder; --like: .dcm, .rtstruct.dcm."),
     ],
     like: Annotated[
         Path | None, typer.Option(help="The scan that labels belong to; SCAN is the labels.")
@@ -43,7 +43,7 @@ def convert(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Convert DICOM series or slices to NIfTI, or labels to a DICOM-SEG and back."""
+    """Convert DICOM series or slices to NIfTI, or labels to DICOM-SEG or RTSTRUCT and back."""
     from slicekit.io import expect_writable, write_volume
     from slicekit.report.converting import Converted, ConvertOptions, read_described
 
@@ -87,14 +87,14 @@ def _folder(
 
 
 def _expect_names(out: Path, like: Path | None) -> None:
-    """Refuse a DICOM-SEG that would belong to nothing."""
+    """Refuse labels in DICOM that would belong to nothing."""
     if like is None and out.suffix.lower() == ".dcm":
         from slicekit.errors import WriteError
 
         raise WriteError(
             out,
-            "would be a DICOM-SEG, which needs the series that the labels belong to; name it with "
-            "--like, or end the name in .nii.gz",
+            "would be labels in DICOM, which need the series they belong to; name it with --like, "
+            "or end the name in .nii.gz",
         )
 
 
@@ -115,7 +115,7 @@ def _labels(labels: Path, out: Path, image: Volume, *, overwrite: bool) -> Volum
 
 
 def _segments(scan: Path, out: Path, *, overwrite: bool) -> Volume | None:
-    """Write the labels of a DICOM-SEG as NIfTI; ``None`` where the scan is none."""
+    """Write labels in DICOM as NIfTI; ``None`` where the scan is something else."""
     names = _names_of_segments(scan)
     if names is None:
         return None
@@ -128,10 +128,10 @@ def _segments(scan: Path, out: Path, *, overwrite: bool) -> Volume | None:
 
 
 def _names_of_segments(path: Path) -> LabelSet | None:
-    """Return what the segments of a DICOM-SEG mean; ``None`` for anything else."""
-    from slicekit.io.dicom.seg_read import is_seg, segment_names
+    """Return what labels in DICOM mean; ``None`` for anything else."""
+    from slicekit.io.dicom.label_files import dicom_label_names
 
-    return segment_names(path) if path.is_file() and is_seg(path) else None
+    return dicom_label_names(path)
 
 
 def _name_beside(out: Path, names: LabelSet | None, *, overwrite: bool) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slicekit.errors import FileError, ReadError, WriteError
 from slicekit.io.dicom.finding import find_series
 from slicekit.io.dicom.headers import listed
-from slicekit.io.dicom.seg import is_seg_name
+from slicekit.io.dicom.referring import is_dicom_labels_name
 from slicekit.io.listing import holds_dicom, holds_own_series, is_nifti, visible
 from slicekit.io.pictures import SUFFIXES
 from slicekit.io.values import warn_about_data
@@ -108,7 +108,7 @@ def take_part(
 
 def outputs_beside(labels: Path) -> Beside:
     """Return where the sidecar, statistics, preview and uncertainty map of a label file lie."""
-    stem = labels.name.removesuffix(_ending(labels)).removesuffix(".dcm")
+    stem = labels.name.removesuffix(_ending(labels)).removesuffix(".dcm").removesuffix(".rtstruct")
     return Beside(
         labels.with_name(f"{stem}.json"),
         labels.with_name(f"{stem}_stats.json"),
@@ -208,7 +208,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _is_file_name(path: Path) -> bool:
     """Tell the name of one label file."""
-    return bool(_ending(path)) or is_seg_name(path)
+    return bool(_ending(path)) or is_dicom_labels_name(path)
 
 
 def stem_of(path: Path) -> str:
