@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from made_series import stored_voxels, write_series
 from PIL import Image
 
 from slicekit.io import read_labels, read_volume, write_labels
+from slicekit.labels import LabelSet
 
 Door = Callable[..., tuple[int, str, str]]
 
@@ -170,3 +172,37 @@ def test_segment_writes_contours(door: Door, using: tuple[str, ...], tmp_path: P
     assert found[0].array.any()
     assert np.array_equal(found[0].array, found[1].array)
     assert (tmp_path / "labels_stats.json").is_file()
+
+
+def test_organs_are_chosen_from_regions_that_overlap(
+    door: Door, series: Path, tmp_path: Path
+) -> None:
+    volume = read_volume(series)
+    ids = np.zeros(volume.shape, np.uint8)
+    ids[1:4, 2:9, 3:12] = 1
+    ids[1, 2:4, 13:15] = 2
+    names = LabelSet({"body": 1, "liver": 2})
+    plan = write_labels(tmp_path / "plan.rtstruct.dcm", ids, like=volume, names=names)
+    dataset = pydicom.dcmread(plan)
+    body, liver = dataset.ROIContourSequence
+    liver.ContourSequence.append(body.ContourSequence[1])
+    dataset.save_as(plan)
+    out = tmp_path / "liver.nii.gz"
+    words = ("convert", plan, "--like", series, "-o", out)
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "'body' and 'liver' overlap" in fault and "--organs" in fault
+    code, _, fault = door("slicekit", *words, "--organs", "livver")
+    assert code == 1 and "'liver'" in fault and not out.exists()
+    assert door("slicekit", *words, "--organs", "liver")[0] == 0
+    found = read_labels(out, like=volume).array
+    assert np.array_equal(
+        found == 2, (ids == 2) | ((ids == 1) & (np.arange(5) == 2)[:, None, None])
+    )
+    assert json.loads((tmp_path / "liver.json").read_text())["labels"] == {
+        "background": 0, "liver": 2
+    }  # fmt: skip
+    seg = write_labels(tmp_path / "seg.dcm", ids, like=volume, names=names)
+    words = ("convert", seg, "--like", series, "-o", tmp_path / "body.nii.gz", "--organs", "body")
+    assert door("slicekit", *words)[0] == 0
+    assert set(np.unique(read_labels(tmp_path / "body.nii.gz").array)) == {0, 1}
+    assert door("slicekit", "convert", seg, "-o", tmp_path / "x.nii", "--organs", "body")[0] == 2

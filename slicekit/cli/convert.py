@@ -30,6 +30,9 @@ def convert(
     like: Annotated[
         Path | None, typer.Option(help="The scan that labels belong to; SCAN is the labels.")
     ] = None,
+    organs: Annotated[
+        list[str] | None, typer.Option(help="Of labels only these; several may follow.")
+    ] = None,
     series: Series = None,
     allow_uneven: AllowUneven = False,
     gray_range: Annotated[
@@ -47,6 +50,8 @@ def convert(
     from slicekit.io import expect_writable, write_volume
     from slicekit.report.converting import Converted, ConvertOptions, read_described
 
+    if organs and like is None:
+        raise typer.BadParameter("--organs chooses among labels; name their scan with --like")
     options = ConvertOptions(series, allow_uneven, gray_range, volume, spacing)
     if like is None and (pairs := _pairs(scan, out, series)):
         _folder(pairs, options, overwrite=overwrite, as_json=as_json)
@@ -56,7 +61,7 @@ def convert(
     expect_writable(out, overwrite=overwrite, inputs=named)
     made = _segments(scan, out, overwrite=overwrite) if like is None else None
     if like is not None:
-        made = _labels(scan, out, read_described(like, options), overwrite=overwrite)
+        made = _labels(scan, out, read_described(like, options), organs, overwrite=overwrite)
     elif made is None:
         made = read_described(scan, options)
         write_volume(out, made, overwrite=overwrite)
@@ -98,40 +103,35 @@ def _expect_names(out: Path, like: Path | None) -> None:
         )
 
 
-def _labels(labels: Path, out: Path, image: Volume, *, overwrite: bool) -> Volume:
+def _labels(
+    labels: Path, out: Path, image: Volume, organs: list[str] | None, *, overwrite: bool
+) -> Volume:
     """Write labels on the grid of the image they belong to."""
-    from slicekit.io import expect_labels_name, read_labels, write_labels
-    from slicekit.report.pairs import prediction_names, truth_names
+    from slicekit.io import expect_labels_name, write_labels
+    from slicekit.io.dicom.label_files import label_kind
+    from slicekit.report.converting import read_organs
 
     expect_labels_name(out, like=image)
-    ids = read_labels(labels, like=image)
-    names, _ = prediction_names(labels)
-    if names is None:
-        names, _ = truth_names(labels)
-    told = _names_of_segments(labels)
-    write_labels(out, ids, like=image, names=told or names, overwrite=overwrite)
-    _name_beside(out, told, overwrite=overwrite)
+    ids, names = read_organs(labels, like=image, organs=organs)
+    write_labels(out, ids, like=image, names=names, overwrite=overwrite)
+    if organs is not None or (labels.is_file() and label_kind(labels) is not None):
+        _name_beside(out, names, overwrite=overwrite)
     return ids
 
 
 def _segments(scan: Path, out: Path, *, overwrite: bool) -> Volume | None:
     """Write labels in DICOM as NIfTI; ``None`` where the scan is something else."""
-    names = _names_of_segments(scan)
-    if names is None:
-        return None
-    from slicekit.io import read_labels, write_volume
+    from slicekit.io.dicom.label_files import label_kind
 
-    ids = read_labels(scan)
+    if not scan.is_file() or label_kind(scan) is None:
+        return None
+    from slicekit.io import write_volume
+    from slicekit.report.converting import read_organs
+
+    ids, names = read_organs(scan, like=None)
     write_volume(out, ids, overwrite=overwrite)
     _name_beside(out, names, overwrite=overwrite)
     return ids
-
-
-def _names_of_segments(path: Path) -> LabelSet | None:
-    """Return what labels in DICOM mean; ``None`` for anything else."""
-    from slicekit.io.dicom.label_files import dicom_label_names
-
-    return dicom_label_names(path)
 
 
 def _name_beside(out: Path, names: LabelSet | None, *, overwrite: bool) -> None:

@@ -10,14 +10,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slicekit.data.intensity import from_gray
-from slicekit.errors import SlicekitError
-from slicekit.io import DicomSource, expect_writable, read_volume, write_volume
+from slicekit.errors import LabelError, SlicekitError
+from slicekit.io import DicomSource, expect_writable, read_labels, read_volume, write_volume
 from slicekit.io.atomic import staged
+from slicekit.io.dicom.label_files import dicom_label_names, label_kind
+from slicekit.io.dicom.rtstruct_read import read_rtstruct
+from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
 from slicekit.report.beside import write_json
 from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
+from slicekit.report.pairs import prediction_names, truth_names
 from slicekit.volume import Volume
 
 
@@ -77,6 +83,36 @@ def read_described(path: Path, options: ConvertOptions) -> Volume:
     if options.gray_range is None:
         return found
     return from_gray(found, *options.gray_range, name=str(path))
+
+
+def read_organs(
+    path: Path, *, like: Volume | None, organs: Sequence[str] | None = None
+) -> tuple[Volume, LabelSet | None]:
+    """Read labels and what they mean, from the file itself or from the JSON beside it.
+
+    Args:
+        path: A label map.
+        like: The scan it belongs to, where one was named.
+        organs: Names to keep; all for ``None``.
+
+    Raises:
+        LabelError: An organ is unknown, or the labels have no names.
+    """
+    names = dicom_label_names(path)
+    if names is None:
+        names = prediction_names(path)[0] or truth_names(path)[0]
+    if organs is None:
+        return read_labels(path, like=like), names
+    if names is None:
+        raise LabelError(
+            f"{path}: nobody says what its labels mean, so none can be chosen by name; put a "
+            "JSON with its labels beside it, or leave --organs out"
+        )
+    if label_kind(path) == "rtstruct":
+        return read_rtstruct(path, like=like, organs=organs), names.subset(organs)
+    labels, kept = read_labels(path, like=like), names.subset(organs)
+    ids = np.where(np.isin(labels.array, list(kept.ids.values())), labels.array, 0)
+    return labels.with_array(ids.astype(labels.array.dtype)), kept
 
 
 class ConvertJob:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slicekit.checks import suggest
 from slicekit.errors import GeometryError, LabelError, ReadError
 from slicekit.io.dicom.contours import fill
 from slicekit.io.dicom.headers import in_words
@@ -41,12 +42,20 @@ class Region(NamedTuple):
     """The id it has in a label map."""
 
 
-def read_rtstruct(path: Path, *, like: Volume | None) -> Volume:
-    """Read the label map of an RTSTRUCT; see ``slicekit.io.read_labels``."""
+def read_rtstruct(
+    path: Path, *, like: Volume | None, organs: Sequence[str] | None = None
+) -> Volume:
+    """Read the label map of an RTSTRUCT; see ``slicekit.io.read_labels``.
+
+    Args:
+        path: The file.
+        like: The scan it was drawn on.
+        organs: Names of the only regions to look at, which may overlap others; all for ``None``.
+    """
     if like is None:
         raise ReadError(
-            path, "holds contours, which have no grid of their own; name the scan they were drawn "
-            "on (--like, like=...)",
+            path, "holds contours, which have no grid of their own; read them with the scan they "
+            "were drawn on (like=...), or convert them first (slicekit convert --like SCAN)",
         )  # fmt: skip
     file = _open(path)
     _expect_same_series(path, file, like)
@@ -54,7 +63,8 @@ def read_rtstruct(path: Path, *, like: Volume | None) -> Volume:
     ids = np.zeros(like.shape, dtype=np.int32)
     axis = _slice_axis(path, file, like)
     view = np.moveaxis(ids, axis, 0)
-    for number, item in _contoured(path, file, regions):
+    wanted = {*regions} if organs is None else _numbers_of(path, regions, organs)
+    for number, item in _contoured(path, file, regions, wanted):
         region = regions[number]
         drawn: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
         for points in _points(path, region, item):
@@ -67,7 +77,7 @@ def read_rtstruct(path: Path, *, like: Volume | None) -> Volume:
                 other = next(one for one in regions.values() if one.label == there.max())
                 raise ReadError(
                     path, f"its regions {other.name!r} and {region.name!r} overlap, so they cannot "
-                    "be one label map; export them into two files",
+                    "be one label map; choose regions that do not (convert --organs)",
                 )  # fmt: skip
             view[at][mask] = region.label
     return Volume(as_label_ids(path, ids), like.affine)
@@ -86,6 +96,19 @@ def region_names(path: Path) -> LabelSet:
             raise LabelError(f"{path}: two regions are called {region.name!r}; rename one of them")
         names[region.name] = region.label
     return LabelSet(names)
+
+
+def _numbers_of(path: Path, regions: dict[int, Region], organs: Sequence[str]) -> set[int]:
+    """Find regions by their names.
+
+    Raises:
+        LabelError: One of them is unknown.
+    """
+    numbers = {region.name: number for number, region in regions.items()}
+    for name in organs:
+        if name not in numbers:
+            raise LabelError(f"{path}: has no region {name!r}; {suggest(name, numbers)}")
+    return {numbers[name] for name in organs}
 
 
 def _open(path: Path) -> Dataset:
@@ -148,16 +171,16 @@ def _expect_same_series(path: Path, file: Dataset, like: Volume) -> None:
 
 
 def _contoured(
-    path: Path, file: Dataset, regions: dict[int, Region]
+    path: Path, file: Dataset, regions: dict[int, Region], wanted: set[int]
 ) -> Iterator[tuple[int, Dataset]]:
-    """List the regions that have closed contours; those of points alone are told."""
+    """List the wanted regions that have contours; those of points alone are told."""
     points = []
     for item in file.get("ROIContourSequence") or ():
         number = item.get("ReferencedROINumber")
         if number not in regions:
             what = "of no region" if number is None else f"of a region {number} without a name"
             raise ReadError(path, f"is truncated or damaged: it has contours {what}; copy it again")
-        contours = item.get("ContourSequence") or ()
+        contours = (item.get("ContourSequence") or ()) if number in wanted else ()
         if contours and all(one.get("ContourGeometricType") == "POINT" for one in contours):
             points.append(regions[int(number)].name)
         elif contours:
@@ -173,7 +196,7 @@ def _points(path: Path, region: Region, item: Dataset) -> Iterator[NDArray[np.fl
         if kind not in _CLOSED:
             raise ReadError(
                 path, f"contour {at} of {region.name!r} is of the type {kind}, expected one of "
-                f"{', '.join(_CLOSED)}; close it, or leave the region out",
+                f"{', '.join(_CLOSED)}; close it, or choose other regions (convert --organs)",
             )  # fmt: skip
         points = _numbers(contour)
         if points is None:

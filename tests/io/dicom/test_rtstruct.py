@@ -251,7 +251,7 @@ def test_a_truncated_file_is_refused(file: Path, volume: Volume) -> None:
 def test_what_has_no_grid_or_no_series_is_refused(
     file: Path, volume: Volume, tmp_path: Path
 ) -> None:
-    with pytest.raises(ReadError, match="no grid of their own; name the scan"):
+    with pytest.raises(ReadError, match="no grid of their own; read them with the scan"):
         read_labels(file)
     plain = Volume(volume.array, volume.affine)
     with pytest.raises(WriteError, match="is to be an RTSTRUCT, but the image is no DICOM series"):
