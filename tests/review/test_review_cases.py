@@ -74,6 +74,6 @@ def test_series_of_patients_are_cases_named_after_their_folders(tmp_path: Path) 
         write_series(tmp_path / "in" / name, np.ones((2, 4, 4), np.uint16))
     cases = review_cases(tmp_path / "in", out=tmp_path / "out")
     assert [one.name for one in cases] == ["anna_ct", "anna_mr", "berta_ct"]
-    assert [one.scan for one in cases][0] == tmp_path / "in" / "anna" / "ct"
+    assert cases[0].scan == tmp_path / "in" / "anna" / "ct"
     (one,) = review_cases(tmp_path / "in" / "berta", out=tmp_path / "out")
     assert one.name == "berta"
