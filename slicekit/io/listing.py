@@ -14,7 +14,7 @@ _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 _INDEX = "DICOMDIR"
 _NEVER_DICOM = (
     *SUFFIXES, ".nii", ".gz", ".zip", ".json", ".jsonl", ".txt", ".csv", ".xml", ".html", ".htm",
-    ".pdf", ".md", ".log", ".bmp", ".gif", ".exe", ".inf", ".ini", ".db", ".py", ".toml", ".yaml",
+    ".pdf", ".md", ".log", ".bmp", ".gif", ".exe", ".inf", ".ini", ".db", ".py", ".toml",
 )  # fmt: skip
 _LOOKED_INTO = 16
 """Of the files whose names say nothing: how many are opened to tell what a folder holds."""

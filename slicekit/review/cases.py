@@ -91,7 +91,7 @@ def review_cases(
     """List what is to be reviewed; nothing but names is read.
 
     Args:
-        path: A scan (NIfTI file or slice folder), a folder of NIfTI scans, or a dataset as for
+        path: A scan (NIfTI file, DICOM or slice folder), a folder of scans, or a dataset as for
             training, whose own labels are then shown.
         labels: Labels to look at: a file for one scan; a folder that holds ``CASE.nii.gz``.
         out: Folder for results; ``NAME_review`` where the program runs when ``None``. It may hold
