@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slicekit.io import write_volume
-from slicekit.report import batch_run
+from slicekit.report import segment_job
 from slicekit.report.claim import Claim
 
 QUICK = ("--no-propagation",)
@@ -175,7 +175,7 @@ def test_ctrl_c_in_the_second_scan_keeps_the_first_and_writes_it_down(
     door: Callable[..., Any], scans: Path, using: tuple[str, ...], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    right = batch_run.segment_file
+    right = segment_job.segment_file
 
     def stop(scan: Path, *rest: Any, **words: Any) -> Any:
         if scan.name == "b.nii.gz":
@@ -183,7 +183,7 @@ def test_ctrl_c_in_the_second_scan_keeps_the_first_and_writes_it_down(
         return right(scan, *rest, **words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_run, "segment_file", stop)
+        patch.setattr(segment_job, "segment_file", stop)
         done = door("infer.py", scans, "-o", tmp_path / "out", *using, *QUICK)
     assert done.code == 130
     assert "stopped: 1 of 2 scans are done; the same command goes on from there" in done.err

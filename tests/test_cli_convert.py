@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from made_series import stored_voxels, write_series
 from PIL import Image
 
 from slicekit.io import read_labels, read_volume, write_labels
+from slicekit.labels import LabelSet
 
 Door = Callable[..., tuple[int, str, str]]
 
@@ -126,3 +128,81 @@ def test_segment_and_propagate_take_a_series(
     )  # fmt: skip
     assert code == 0, fault
     assert np.array_equal(read_labels(carried, like=volume).array[6], drawn[4])
+
+
+def test_labels_become_contours_and_come_back(door: Door, series: Path, tmp_path: Path) -> None:
+    volume = read_volume(series)
+    ids = np.zeros(volume.shape, np.uint8)
+    ids[1:4, 2:9, 3:12] = 6
+    ids[2, 4:6, 5:8] = 0
+    write_labels(tmp_path / "labels.nii.gz", ids, like=volume)
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": {"background": 0, "liver": 6}}))
+    contours, back = tmp_path / "labels.rtstruct.dcm", tmp_path / "back.nii.gz"
+    words = ("convert", tmp_path / "labels.nii.gz", "--like", series, "-o", contours)
+    assert door("slicekit", *words)[0] == 0
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "exists already" in fault
+    assert door("slicekit", "convert", contours, "--like", series, "-o", back)[0] == 0
+    assert np.array_equal(read_labels(back, like=volume).array, ids)
+    named = json.loads((tmp_path / "back.json").read_text())["labels"]
+    assert named == {"background": 0, "liver": 6}
+    seg = tmp_path / "again.dcm"
+    assert door("slicekit", "convert", contours, "--like", series, "-o", seg)[0] == 0
+    assert np.array_equal(read_labels(seg, like=volume).array, ids)
+    code, _, fault = door("slicekit", "convert", contours, "-o", tmp_path / "alone.nii.gz")
+    assert code == 1 and "--like" in fault and not (tmp_path / "alone.nii.gz").exists()
+    nifti = tmp_path / "scan.nii.gz"
+    assert door("slicekit", "convert", series, "-o", nifti)[0] == 0
+    words = ("convert", back, "--like", nifti, "-o", tmp_path / "no.rtstruct.dcm")
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "is to be an RTSTRUCT, but the image is no DICOM series" in fault
+
+
+def test_segment_writes_contours(door: Door, using: tuple[str, ...], tmp_path: Path) -> None:
+    voxels = np.full((16, 64, 64), 24, np.uint16)
+    voxels[4:12, 20:44, 20:44] = 1084
+    write_series(tmp_path / "s", voxels)
+    for name in ("labels.rtstruct.dcm", "labels.nii.gz"):
+        words = (tmp_path / "s", "-o", tmp_path / name, *using, "--no-propagation", "--overwrite")
+        code, _, fault = door("slicekit", "segment", *words)
+        assert code == 0, fault
+    volume = read_volume(tmp_path / "s")
+    endings = ("rtstruct.dcm", "nii.gz")
+    found = [read_labels(tmp_path / f"labels.{end}", like=volume) for end in endings]
+    assert found[0].array.any()
+    assert np.array_equal(found[0].array, found[1].array)
+    assert (tmp_path / "labels_stats.json").is_file()
+
+
+def test_organs_are_chosen_from_regions_that_overlap(
+    door: Door, series: Path, tmp_path: Path
+) -> None:
+    volume = read_volume(series)
+    ids = np.zeros(volume.shape, np.uint8)
+    ids[1:4, 2:9, 3:12] = 1
+    ids[1, 2:4, 13:15] = 2
+    names = LabelSet({"body": 1, "liver": 2})
+    plan = write_labels(tmp_path / "plan.rtstruct.dcm", ids, like=volume, names=names)
+    dataset = pydicom.dcmread(plan)
+    body, liver = dataset.ROIContourSequence
+    liver.ContourSequence.append(body.ContourSequence[1])
+    dataset.save_as(plan)
+    out = tmp_path / "liver.nii.gz"
+    words = ("convert", plan, "--like", series, "-o", out)
+    code, _, fault = door("slicekit", *words)
+    assert code == 1 and "'body' and 'liver' overlap" in fault and "--organs" in fault
+    code, _, fault = door("slicekit", *words, "--organs", "livver")
+    assert code == 1 and "'liver'" in fault and not out.exists()
+    assert door("slicekit", *words, "--organs", "liver")[0] == 0
+    found = read_labels(out, like=volume).array
+    assert np.array_equal(
+        found == 2, (ids == 2) | ((ids == 1) & (np.arange(5) == 2)[:, None, None])
+    )
+    assert json.loads((tmp_path / "liver.json").read_text())["labels"] == {
+        "background": 0, "liver": 2
+    }  # fmt: skip
+    seg = write_labels(tmp_path / "seg.dcm", ids, like=volume, names=names)
+    words = ("convert", seg, "--like", series, "-o", tmp_path / "body.nii.gz", "--organs", "body")
+    assert door("slicekit", *words)[0] == 0
+    assert set(np.unique(read_labels(tmp_path / "body.nii.gz").array)) == {0, 1}
+    assert door("slicekit", "convert", seg, "-o", tmp_path / "x.nii", "--organs", "body")[0] == 2

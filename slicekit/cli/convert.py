@@ -2,113 +2,139 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicekit.cli.options import AllowUneven, Overwrite, Series
+from slicekit.cli.batches import run_batch, say
+from slicekit.cli.options import (
+    AllowUneven,
+    AsJson,
+    GrayRange,
+    Overwrite,
+    Series,
+    Spacing,
+    TimePoint,
+)
 
 if TYPE_CHECKING:
     from slicekit.labels import LabelSet
+    from slicekit.report.converting import ConvertOptions
     from slicekit.volume import Volume
 
 
 def convert(
     scan: Annotated[
-        Path, typer.Argument(help="DICOM folder, zip or file, slice folder, or labels with --like.")
+        Path,
+        typer.Argument(help="DICOM or slice folder, zip, folder of them, or labels with --like."),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="NAME.nii.gz; NAME.dcm with --like: DICOM-SEG.")
+        Path,
+        typer.Option("-o", "--out", help="NAME.nii.gz, or a folder; --like: .dcm, .rtstruct.dcm."),
     ],
     like: Annotated[
         Path | None, typer.Option(help="The scan that labels belong to; SCAN is the labels.")
     ] = None,
+    organs: Annotated[
+        list[str] | None, typer.Option(help="Of labels only these; several may follow.")
+    ] = None,
     series: Series = None,
     allow_uneven: AllowUneven = False,
-    gray_range: Annotated[
-        tuple[float, float] | None, typer.Option(help="HU of 0 and 255 in 8-bit pictures.")
-    ] = None,
-    volume: Annotated[int | None, typer.Option(min=0, help="Of a time series; from 0.")] = None,
-    spacing: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(help="Spacing z y x in mm of a slice folder."),
-    ] = None,
+    gray_range: GrayRange = None,
+    volume: TimePoint = None,
+    spacing: Spacing = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Convert a DICOM series or slices to NIfTI, or labels to a DICOM-SEG and back."""
-    from slicekit.data.intensity import from_gray
-    from slicekit.io import expect_writable, read_volume
+    """Convert DICOM series or slices to NIfTI, or labels to DICOM-SEG or RTSTRUCT and back."""
+    from slicekit.io import expect_writable, write_volume
+    from slicekit.report.converting import Converted, ConvertOptions, read_described
 
+    if organs and like is None:
+        raise typer.BadParameter("--organs chooses among labels; name their scan with --like")
+    options = ConvertOptions(series, allow_uneven, gray_range, volume, spacing)
+    if like is None and (pairs := _pairs(scan, out, series)):
+        _folder(pairs, options, overwrite=overwrite, as_json=as_json)
+        return
     _expect_names(out, like)
     named = [path for path in (scan, like) if path is not None]
     expect_writable(out, overwrite=overwrite, inputs=named)
-
-    def read(path: Path) -> Volume:
-        found = read_volume(
-            path, volume_index=volume, spacing_mm=spacing, series=series, allow_uneven=allow_uneven
-        )
-        return found if gray_range is None else from_gray(found, *gray_range, name=str(path))
-
     made = _segments(scan, out, overwrite=overwrite) if like is None else None
     if like is not None:
-        made = _labels(scan, out, read(like), overwrite=overwrite)
+        made = _labels(scan, out, read_described(like, options), organs, overwrite=overwrite)
     elif made is None:
-        from slicekit.io import write_volume
-
-        made = read(scan)
+        made = read_described(scan, options)
         write_volume(out, made, overwrite=overwrite)
-    size = " x ".join(map(str, made.shape))
-    steps = " x ".join(f"{step:.3g}" for step in made.spacing_mm)
-    print(f"{out}\n  {size} voxels of {steps} mm (z, y, x)")
+    told = Converted(out, made.shape, made.spacing_mm)
+    print(json.dumps({"file": str(out), **told.for_journal()}) if as_json else told)
+
+
+def _pairs(scan: Path, out: Path, series: str | None) -> list[tuple[Path, Path]]:
+    """Pair the scans of a folder of DICOM with the names of their files; none for one scan."""
+    from slicekit.io.listing import is_nifti
+    from slicekit.report.batch import plan_outputs
+
+    if not scan.is_dir():
+        return []
+    pairs = plan_outputs(scan, out, series=series)
+    return [] if all(path == scan or is_nifti(path) for path, _ in pairs) else pairs
+
+
+def _folder(
+    pairs: list[tuple[Path, Path]], options: ConvertOptions, *, overwrite: bool, as_json: bool
+) -> None:
+    """Convert every scan of a folder; one that fails does not stop the others."""
+    from slicekit.report.batch_run import Batch
+    from slicekit.report.converting import ConvertJob
+
+    job = ConvertJob(options, overwrite=overwrite, command=sys.argv)
+    run_batch(Batch(pairs, job), len(pairs), summarise=lambda one: say(str(one)), as_json=as_json)
 
 
 def _expect_names(out: Path, like: Path | None) -> None:
-    """Refuse a DICOM-SEG that would belong to nothing."""
+    """Refuse labels in DICOM that would belong to nothing."""
     if like is None and out.suffix.lower() == ".dcm":
         from slicekit.errors import WriteError
 
         raise WriteError(
             out,
-            "would be a DICOM-SEG, which needs the series that the labels belong to; name it with "
-            "--like, or end the name in .nii.gz",
+            "would be labels in DICOM, which need the series they belong to; name it with --like, "
+            "or end the name in .nii.gz",
         )
 
 
-def _labels(labels: Path, out: Path, image: Volume, *, overwrite: bool) -> Volume:
+def _labels(
+    labels: Path, out: Path, image: Volume, organs: list[str] | None, *, overwrite: bool
+) -> Volume:
     """Write labels on the grid of the image they belong to."""
-    from slicekit.io import expect_labels_name, read_labels, write_labels
-    from slicekit.report.pairs import prediction_names, truth_names
+    from slicekit.io import expect_labels_name, write_labels
+    from slicekit.io.dicom.label_files import label_kind
+    from slicekit.report.converting import read_organs
 
     expect_labels_name(out, like=image)
-    ids = read_labels(labels, like=image)
-    names, _ = prediction_names(labels)
-    if names is None:
-        names, _ = truth_names(labels)
-    told = _names_of_segments(labels)
-    write_labels(out, ids, like=image, names=told or names, overwrite=overwrite)
-    _name_beside(out, told, overwrite=overwrite)
+    ids, names = read_organs(labels, like=image, organs=organs)
+    write_labels(out, ids, like=image, names=names, overwrite=overwrite)
+    if organs is not None or (labels.is_file() and label_kind(labels) is not None):
+        _name_beside(out, names, overwrite=overwrite)
     return ids
 
 
 def _segments(scan: Path, out: Path, *, overwrite: bool) -> Volume | None:
-    """Write the labels of a DICOM-SEG as NIfTI; ``None`` where the scan is none."""
-    names = _names_of_segments(scan)
-    if names is None:
-        return None
-    from slicekit.io import read_labels, write_volume
+    """Write labels in DICOM as NIfTI; ``None`` where the scan is something else."""
+    from slicekit.io.dicom.label_files import label_kind
 
-    ids = read_labels(scan)
+    if not scan.is_file() or label_kind(scan) is None:
+        return None
+    from slicekit.io import write_volume
+    from slicekit.report.converting import read_organs
+
+    ids, names = read_organs(scan, like=None)
     write_volume(out, ids, overwrite=overwrite)
     _name_beside(out, names, overwrite=overwrite)
     return ids
-
-
-def _names_of_segments(path: Path) -> LabelSet | None:
-    """Return what the segments of a DICOM-SEG mean; ``None`` for anything else."""
-    from slicekit.io.dicom.seg_read import is_seg, segment_names
-
-    return segment_names(path) if path.is_file() and is_seg(path) else None
 
 
 def _name_beside(out: Path, names: LabelSet | None, *, overwrite: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slicekit.cli.batches import run_batch
 from slicekit.cli.options import (
     AllowUneven,
     AsJson,
@@ -28,7 +29,7 @@ from slicekit.cli.options import (
     Spacing,
     TimePoint,
 )
-from slicekit.cli.segmenting import expect_part, segment_batch, segment_one
+from slicekit.cli.segmenting import expect_part, segment_one, summarise
 from slicekit.terminal import bar, errors, expect_choice, notes, whole_numbers
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def segment(
     from slicekit.report.batch import plan_outputs, take_part
 
     share = expect_part(parts, part)
-    pairs = plan_outputs(scan, out)  # a misspelt path is told before torch is imported
+    pairs = plan_outputs(
+        scan, out, series=series
+    )  # a misspelt path is told before torch is imported
     several = pairs[0][0] != scan
     if share is not None:
         pairs = take_part(pairs, scan, *share)
@@ -107,9 +110,10 @@ def segment(
         segment_one(*pairs[0], loaded, options, as_json=as_json)
         return
     from slicekit.report.batch_run import Batch
+    from slicekit.report.segment_job import SegmentJob
 
-    batch = Batch(pairs, loaded, options=options, part=share, command=sys.argv)
-    segment_batch(batch, len(pairs), as_json=as_json)
+    batch = Batch(pairs, SegmentJob(loaded, options, command=sys.argv), part=share)
+    run_batch(batch, len(pairs), summarise=summarise, as_json=as_json)
 
 
 def propagate(

@@ -17,6 +17,11 @@ _AIR_OR_FAT_HU = -50.0
 _SURELY_HU = -100.0
 _SHARE_OF_AIR = 0.005
 _WHITE = 255.0
+_MOST_HU = 3071.0
+"""Of 12 bits; beyond are metal and whatever is no CT."""
+_METAL = 0.05
+"""Share of a scan that metal does not reach."""
+_KINDS = ("CT", "MR", "PT")
 
 
 def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -> Volume:
@@ -33,8 +38,18 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
         name: How messages call the scan.
 
     Warns:
-        DataWarning: A window was assumed, or the values cannot be HU.
+        DataWarning: A window was assumed, the values cannot be HU, or the scan says itself that
+            it is of another modality.
     """
+    told = getattr(image.source, "modality", None)
+    other = told in _KINDS and recipe.modality in _KINDS and told != recipe.modality
+    if other:
+        warnings.warn(
+            f"{name}: is of the modality {told} by its DICOM header, but the model is one of "
+            f"{recipe.modality}; the result will be doubtful - choose another --model",
+            DataWarning,
+            stacklevel=2,
+        )
     if recipe.modality == "MR":
         return image.with_array(percentile_window(image.array).apply(image.array))
     if recipe.modality == "any":
@@ -53,11 +68,15 @@ def as_expected(image: Volume, recipe: InputRecipe, *, name: str = "the scan") -
         )
         return with_gray_range(image, low, high)
     low, high = float(image.array.min()), float(image.array.max())
-    if low >= _AIR_OR_FAT_HU or high - low < 50:
+    beyond = (
+        high > _MOST_HU and np.count_nonzero(image.array > _MOST_HU) > _METAL * image.array.size
+    )
+    if not other and (low >= _AIR_OR_FAT_HU or high - low < 50 or beyond):
         warnings.warn(
             f"{name}: values from {low:g} to {high:g} cannot be HU of a body, which holds fat "
-            "and air below -50; the result will be doubtful - 8-bit values need a gray range "
-            "(--gray-range LO HI), label maps and MR are no input for a model of CT",
+            "and air below -50 and little above 3071; the result will be doubtful - 8-bit values "
+            "need a gray range (--gray-range LO HI), label maps and MR are no input for a model of "
+            "CT",
             DataWarning,
             stacklevel=2,
         )

@@ -18,13 +18,9 @@ from numpy.typing import NDArray
 from slicekit.checks import expect_shape
 from slicekit.errors import ReadError, WriteError
 from slicekit.io.dicom.container import means_dicom
+from slicekit.io.dicom.label_files import read_dicom_labels, write_dicom_labels
 from slicekit.io.dicom.read import read_dicom
-from slicekit.io.dicom.seg import (
-    expect_segmentable,
-    is_seg_name,
-    write_dicom_seg,
-)
-from slicekit.io.dicom.seg_read import read_dicom_seg
+from slicekit.io.dicom.referring import expect_referable, is_dicom_labels_name
 from slicekit.io.dicom.source import DicomSource
 from slicekit.io.folders import (
     FolderSource,
@@ -130,7 +126,8 @@ def read_labels(path: str | Path, *, like: Volume | None = None) -> Volume:
     """Read a label map.
 
     Args:
-        path: What ``read_volume`` reads, except JPEG; of DICOM a DICOM-SEG.
+        path: What ``read_volume`` reads, except JPEG; of DICOM a DICOM-SEG or an
+            RTSTRUCT, whose contours need ``like``.
         like: The image it belongs to; the labels must lie on its grid. ``None`` leaves the label
             map on its own.
 
@@ -147,7 +144,7 @@ def read_labels(path: str | Path, *, like: Volume | None = None) -> Volume:
     """
     file = Path(path)
     if means_dicom(file):
-        labels = read_dicom_seg(file, like=like)
+        labels = read_dicom_labels(file, like=like)
     elif _is_slices(file):
         labels = read_folder_labels(file, like=like)
     else:
@@ -172,11 +169,11 @@ def write_labels(
     Args:
         path: A name ending in .nii.gz or .nii; for an image of slices also a folder, which then
             holds one PNG a slice, named as the image's slices; for one of DICOM also a name
-            ending in .dcm, which becomes a DICOM-SEG.
+            ending in .rtstruct.dcm, which becomes an RTSTRUCT, or in .dcm: a DICOM-SEG.
         labels: ``(z, y, x)`` ids on the grid of ``like``, whole numbers from 0 to 65535.
         like: The image as ``read_volume`` gave it.
         overwrite: Whether to replace an existing output; never the input itself.
-        names: What the ids mean, for a DICOM-SEG; the other formats have no room for it.
+        names: What the ids mean, for DICOM; the other formats have no room for it.
 
     Returns:
         The path that was written: as uint8, or uint16 where an id needs it.
@@ -184,7 +181,7 @@ def write_labels(
     Raises:
         ShapeError: The labels have another shape than ``like``.
         GeometryError: They are a volume on another grid.
-        LabelError: An id is not whole, negative or above 65535, or a DICOM-SEG would be empty.
+        LabelError: An id is not whole, negative or above 65535, or DICOM would be without any.
         WriteError: The output must not or cannot be written; what stood there still stands.
     """
     if isinstance(labels, Volume):
@@ -197,7 +194,7 @@ def write_labels(
         return write_nifti_like(target, ids, like)
     if isinstance(like.source, DicomSource):
         expect_labels_name(target, like=like)
-        return write_dicom_seg(target, ids, like, names)
+        return write_dicom_labels(target, ids, like, names)
     return write_folder_labels(target, ids, like)
 
 
@@ -242,8 +239,9 @@ def expect_labels_name(path: str | Path, *, like: Volume) -> None:
             that of a folder where a file is meant.
     """
     target = Path(path)
-    if is_seg_name(target) or (isinstance(like.source, DicomSource) and not is_nifti_name(target)):
-        expect_segmentable(target, like)
+    in_dicom = isinstance(like.source, DicomSource) and not is_nifti_name(target)
+    if in_dicom or is_dicom_labels_name(target):
+        expect_referable(target, like)
     elif not is_nifti_name(target):
         expect_picture_name(target, like)
     elif target.is_dir():

@@ -11,6 +11,13 @@ from slicekit.io.values import warn_about_data
 
 _LISTED = 5
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+_INDEX = "DICOMDIR"
+_NEVER_DICOM = (
+    *SUFFIXES, ".nii", ".gz", ".zip", ".json", ".jsonl", ".txt", ".csv", ".xml", ".html", ".htm",
+    ".pdf", ".md", ".log", ".bmp", ".gif", ".exe", ".inf", ".ini", ".db", ".py", ".toml",
+)  # fmt: skip
+_LOOKED_INTO = 16
+"""Of the files whose names say nothing: how many are opened to tell what a folder holds."""
 
 
 def list_slices(folder: Path) -> list[str]:
@@ -53,7 +60,17 @@ def is_dicom(file: Path) -> bool:
 
 def is_dicom_name(file: Path) -> bool:
     """Tell a DICOM file by its name."""
-    return file.suffix.lower() in _DICOM_ENDINGS or file.name.upper() == "DICOMDIR"
+    return file.suffix.lower() in _DICOM_ENDINGS or is_index_name(file)
+
+
+def is_index_name(file: Path) -> bool:
+    """Tell the index of a DICOM medium, which is no part of a series, by its name."""
+    return file.name.upper() == _INDEX
+
+
+def may_be_dicom(file: Path) -> bool:
+    """Tell files that may belong to a series by their names; nothing is opened."""
+    return not is_index_name(file) and file.suffix.lower() not in _NEVER_DICOM
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -63,14 +80,33 @@ def holds_dicom(folder: Path) -> bool:
     series beside which labels were written still a series.
     """
     try:
-        entries = _visible(folder)
-        others = sum(_is_slice(entry) or _is_nifti(entry) for entry in entries)
-        dicom = sum(entry.is_file() and is_dicom(entry) for entry in entries)
-        if dicom or others:
-            return dicom > others
-        return any(entry.is_file() and is_dicom(entry) for entry in _below(folder))
+        entries = visible(folder)
+        own = holds_own_series(entries)
+        if own is not None:
+            return own
+        return any(_is_series_file(entry) for entry in _below(folder))
     except OSError:
         return False  # whoever lists the folder says why
+
+
+def holds_own_series(entries: list[Path]) -> bool | None:
+    """Tell whether the files of a folder, not those below it, are mostly DICOM.
+
+    Of files whose names say nothing a few are opened, spread over all of them.
+
+    Args:
+        entries: What lies in the folder.
+
+    Returns:
+        ``None`` where there are neither DICOM files nor scans of another kind.
+    """
+    others = sum(_is_slice(entry) or is_nifti(entry) for entry in entries)
+    files = [entry for entry in entries if may_be_dicom(entry) and entry.is_file()]
+    dicom = sum(map(is_dicom_name, files))
+    unnamed = [entry for entry in files if not is_dicom_name(entry)]
+    opened = unnamed[:: -(-len(unnamed) // _LOOKED_INTO) or 1]
+    dicom += sum(map(is_dicom, opened)) * len(unnamed) // max(len(opened), 1)
+    return dicom > others if dicom or others else None
 
 
 def dicom_files(folder: Path) -> list[str]:
@@ -82,29 +118,35 @@ def dicom_files(folder: Path) -> list[str]:
         ReadError: It cannot be listed.
     """
     try:
-        files = [entry for entry in _visible(folder) if not entry.is_dir()]
-        if not any(map(is_dicom, files)):
+        files = [entry for entry in visible(folder) if not entry.is_dir()]
+        if not any(map(_is_series_file, files)):
             files = [entry for entry in _below(folder) if not entry.is_dir()]
     except OSError as fault:
         raise ReadError(folder, f"cannot be listed: {fault.strerror or fault}") from fault
     return [entry.relative_to(folder).as_posix() for entry in files]
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """List what lies in a folder and is not hidden, in the order of names."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _below(folder: Path) -> Iterator[Path]:
     """Walk through a folder and all its folders, not through links to folders."""
-    for entry in _visible(folder):
+    for entry in visible(folder):
         if entry.is_dir() and not entry.is_symlink():
             yield from _below(entry)
         else:
             yield entry
 
 
-def _is_nifti(entry: Path) -> bool:
+def is_nifti(entry: Path) -> bool:
+    """Tell a NIfTI file by its name."""
     return entry.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _is_series_file(entry: Path) -> bool:
+    return may_be_dicom(entry) and entry.is_file() and is_dicom(entry)
 
 
 def _is_slice(entry: Path) -> bool:
@@ -118,7 +160,7 @@ def _instead(entries: list[Path]) -> str:
     wanted = f"expected slices ({', '.join(SUFFIXES)}, or DICOM)"
     if not entries:
         return f"is an empty folder, {wanted}"
-    if any(map(_is_nifti, entries)):
+    if any(map(is_nifti, entries)):
         return (
             "is a folder of NIfTI files, not one volume; give one of the files, or run infer.py "
             "on the folder"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from slicekit.errors import FileError, ReadError, WriteError
-from slicekit.io.listing import holds_dicom
+from slicekit.io.dicom.finding import find_series
+from slicekit.io.dicom.headers import listed
+from slicekit.io.dicom.referring import is_dicom_labels_name
+from slicekit.io.listing import holds_dicom, holds_own_series, is_nifti, visible
+from slicekit.io.pictures import SUFFIXES
+from slicekit.io.values import warn_about_data
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -21,21 +27,30 @@ class Beside(NamedTuple):
     uncertainty: Path
 
 
-def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
+def plan_outputs(
+    scan: Path, out: Path | None, *, series: str | None = None
+) -> list[tuple[Path, Path]]:
     """Pair every scan that a path means with the name of its labels.
 
     Args:
-        scan: A file, a slice or DICOM folder, or a folder that holds NIfTI files.
+        scan: A file, a slice or DICOM folder, or a folder of scans: NIfTI files, zip archives of
+            DICOM, folders of DICOM series at any depth.
         out: The labels of one scan, or the folder for those of several; in the current folder,
             as ``NAME_labels.nii.gz`` or the folder ``NAME_labels``, when ``None``. An existing
             folder takes the labels of one file as ``NAME_labels.nii.gz``.
+        series: Which DICOM series the user asked for: with it and the name of one file, folders
+            of series are one scan.
 
     Raises:
         ReadError: The path does not exist, may not be entered, or is a whole dataset.
-        WriteError: Two scans would write one file, or ``out`` names a file for several scans.
+        WriteError: Two scans would write one file, labels would lie among the scans, or ``out``
+            names a file for several scans.
+
+    Warns:
+        DataWarning: Something in a folder of series is no scan and was passed over.
     """
     try:
-        inside = scans_in(scan)
+        inside = _scans_of_folder(scan, out, series)
         if not inside and (scan / "imagesTr").is_dir():
             raise ReadError(
                 scan, f"is a dataset, not a scan; name its folder of scans: {scan / 'imagesTr'}"
@@ -46,16 +61,21 @@ def plan_outputs(scan: Path, out: Path | None) -> list[tuple[Path, Path]]:
     except (OSError, ValueError) as fault:
         raise ReadError(scan, f"cannot be looked at ({fault}); check name and rights") from fault
     if not inside:
-        usual = Path(f"{_stem(scan)}_labels.nii.gz")
+        usual = Path(f"{stem_of(scan)}_labels.nii.gz")
         return [(scan, out / usual if out and into_folder else out or usual)]
-    if out is not None and _ending(out):
+    if out is not None and _is_file_name(out):
         raise WriteError(
             out, f"is the name of one file, but {scan} holds {len(inside)} scans; name a folder"
         )
-    folder = out or Path(f"{_stem(scan)}_labels")
-    pairs = [(path, folder / f"{_stem(path)}{_ending(path)}") for path in inside]
+    folder = _folder_of(scan, out)
+    pairs = [(path, folder / _labels_name(path, scan)) for path in inside]
+    if _is_same(folder, scan) and not all(map(is_nifti, inside)):
+        raise WriteError(
+            folder, "is the folder of the scans, where results would be taken for scans the next "
+            "time; name another",
+        )  # fmt: skip
     _expect_apart(pairs)
-    return pairs
+    return sorted(pairs, key=lambda pair: pair[1].name)
 
 
 def take_part(
@@ -88,7 +108,7 @@ def take_part(
 
 def outputs_beside(labels: Path) -> Beside:
     """Return where the sidecar, statistics, preview and uncertainty map of a label file lie."""
-    stem = labels.name.removesuffix(_ending(labels)).removesuffix(".dcm")
+    stem = labels.name.removesuffix(_ending(labels)).removesuffix(".dcm").removesuffix(".rtstruct")
     return Beside(
         labels.with_name(f"{stem}.json"),
         labels.with_name(f"{stem}_stats.json"),
@@ -128,6 +148,24 @@ def scans_in(scan: Path) -> list[Path]:
     )
 
 
+def _scans_of_folder(scan: Path, out: Path | None, series: str | None) -> list[Path]:
+    """List the scans of a folder; none where the path is a scan itself."""
+    inside = scans_in(scan)
+    if not scan.is_dir() or holds_own_series(visible(scan)) or (not inside and _has_slices(scan)):
+        return inside
+    found = find_series(scan, but=_folder_of(scan, out))
+    one_file = out is not None and _is_file_name(out)
+    if not found.scans or found.scans == [scan]:
+        return inside
+    if not inside and all(path.is_dir() for path in found.scans):
+        alone = len(found.scans) == 1
+        if (one_file and (alone or series is not None)) or (alone and out is None):
+            return []  # what lies below makes one scan
+    if found.strays:
+        warn_about_data(scan, f"passed over what is no scan: {listed(found.strays)}")
+    return inside + found.scans
+
+
 def _expect_apart(pairs: list[tuple[Path, Path]]) -> None:
     """Refuse a batch in which one scan's output would replace another's."""
     taken: dict[Path, Path] = {}
@@ -148,7 +186,33 @@ def _ending(path: Path) -> str:
     return path.name[len(path.name) - len(ending) :]
 
 
-def _stem(path: Path) -> str:
+def _labels_name(path: Path, scan: Path) -> str:
+    """Name the labels of a scan after its file, or after its folders below the one of all."""
+    if _ending(path) and not path.is_dir():
+        return f"{stem_of(path)}{_ending(path)}"
+    parents = path.relative_to(scan).parts[:-1]
+    return f"{'_'.join((*parents, stem_of(path)))}.nii.gz"
+
+
+def _has_slices(folder: Path) -> bool:
+    return any(entry.suffix.lower() in SUFFIXES for entry in visible(folder))
+
+
+def _folder_of(scan: Path, out: Path | None) -> Path:
+    return out or Path(f"{stem_of(scan)}_labels")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
+
+
+def _is_file_name(path: Path) -> bool:
+    """Tell the name of one label file."""
+    return bool(_ending(path)) or is_dicom_labels_name(path)
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a scan without its ending."""
     # of "." too, but a link keeps its own name: two may lead to files of one name
     name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119
-    return name.removesuffix(_ending(Path(name))).removesuffix(".zip").removesuffix(".dcm")
+    return re.sub(r"\.(zip|dcm)$", "", name.removesuffix(_ending(Path(name))), flags=re.IGNORECASE)

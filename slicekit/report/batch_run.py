@@ -7,23 +7,50 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from slicekit.errors import FileError, SlicekitError, WriteError, lacks_memory
-from slicekit.inference.model import Model
-from slicekit.inference.segmentation import Progress
 from slicekit.report.batch import outputs_beside
-from slicekit.report.case import CaseFiles, SegmentOptions, segment_file, wanted_of
 from slicekit.report.claim import Claim
 from slicekit.report.footprint import forget_peak, give_back, peak
 from slicekit.report.journal import append_line, journal_path
-from slicekit.report.made import Found, find_labels
+from slicekit.report.made import Found
 
+Progress = Callable[[str, int, int], None]
 Status = Literal["done", "skipped", "failed", "refused", "stopped"]
 
 
+class Made(Protocol):
+    """What was written for one scan."""
+
+    def for_journal(self) -> dict[str, Any]:
+        """Return what the journal tells of it."""
+        ...
+
+
+M = TypeVar("M", bound=Made)
+M_co = TypeVar("M_co", bound=Made, covariant=True)
+
+
+class Job(Protocol[M_co]):
+    """What a batch does with every scan."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether what was made otherwise is made anew; what is done already never is."""
+        ...
+
+    def find(self, scan: Path, target: Path) -> Found:
+        """Look at what lies where the results of a scan go."""
+        ...
+
+    def make(self, scan: Path, target: Path, *, overwrite: bool, progress: Progress | None) -> M_co:
+        """Make the results of one scan, whole or not at all; any exception is its fault alone."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(Generic[M]):
     """What became of one scan of a batch."""
 
     scan: Path
@@ -31,7 +58,7 @@ class Outcome:
     status: Status
     """``skipped``: it was done already. ``refused``: something else lies there. ``stopped``: the
     batch was, during this scan."""
-    files: CaseFiles | None = None
+    files: M | None = None
     """What was written; ``None`` for all but ``done``."""
     fault: Exception | None = None
     """Why it failed or was refused."""
@@ -58,39 +85,31 @@ class Outcome:
             "peak_gpu_memory_mib": self.gpu_memory_mib,
         }
         if self.files is not None:
-            line |= {"stages": self.files.seconds, "volumes_ml": self.files.volumes_ml}
+            line |= self.files.for_journal()
         if self.fault is not None:
             line["error"] = fault_text(self.fault)
         return line
 
 
-class Batch:
-    """Scans that become labels in one folder.
+class Batch(Generic[M]):
+    """Scans whose results go into one folder.
 
     Args:
-        pairs: Scans and the names of their labels, from ``plan_outputs``.
-        model: From ``load_model``.
-        options: What the user said; ``overwrite`` redoes what was made otherwise, never what is
-            done already.
+        pairs: Scans and the names of their results, from ``plan_outputs``.
+        job: What is done with each.
         part: Which part of how many these pairs are.
-        command: The command line, for the sidecars.
     """
 
     def __init__(
         self,
         pairs: Sequence[tuple[Path, Path]],
-        model: Model,
+        job: Job[M],
         *,
-        options: SegmentOptions,
         part: tuple[int, int] | None = None,
-        command: Sequence[str] = (),
     ) -> None:
         self._pairs = list(pairs)
-        self._model = model
-        self._options = options
+        self._job = job
         self._part = part
-        self._command = command
-        self._wanted = wanted_of(model, options)
         self.journal_fault: WriteError | None = None
         """Why the journal lacks lines."""
 
@@ -105,11 +124,11 @@ class Batch:
 
     def run(
         self, *, progress: Progress | None = None, next_scan: Callable[[Path], None] | None = None
-    ) -> Iterator[Outcome]:
-        """Segment scan after scan; what is done already comes first, what once was killed last.
+    ) -> Iterator[Outcome[M]]:
+        """Do scan after scan; what is done already comes first, what once was killed last.
 
         Args:
-            progress: Told about every slice of a scan.
+            progress: Told how far a scan is.
             next_scan: Told about every scan that is begun.
 
         Yields:
@@ -136,28 +155,26 @@ class Batch:
 
     def _find(self, scan: Path, labels: Path, claim: Claim) -> Found:
         """Look at what is there; what a killed batch left half done counts as nothing."""
-        found = find_labels(labels, scan, self._wanted)
+        found = self._job.find(scan, labels)
         if found.state == "unfinished" and labels.name in claim.unfinished:
             return Found("absent")
         return found
 
-    def _one(self, scan: Path, labels: Path, claim: Claim, progress: Progress | None) -> Outcome:
-        """Segment one scan and write it into the journal."""
+    def _one(self, scan: Path, labels: Path, claim: Claim, progress: Progress | None) -> Outcome[M]:
+        """Do one scan and write it into the journal."""
         found = self._find(scan, labels, claim)  # another batch may have been here meanwhile
         if found.state == "done":
             return Outcome(scan, labels, "skipped")
-        if found.state != "absent" and not self._options.overwrite:
+        if found.state != "absent" and not self._job.overwrite:
             cure = "say --overwrite to make it anew, or choose another folder"
             refused = WriteError(labels, f"{found.why}; {cure}")
             return self._told(Outcome(scan, labels, "refused", fault=refused))
-        again = replace(self._options, overwrite=True) if _leftovers(labels) else self._options
+        again = self._job.overwrite or _leftovers(labels)
         forget_peak()
         began = time.perf_counter()
         try:
             claim.begin(labels.name)
-            files = segment_file(
-                scan, labels, self._model, options=again, command=self._command, progress=progress
-            )
+            files = self._job.make(scan, labels, overwrite=again, progress=progress)
             made = Outcome(scan, labels, "done", files)
         except Exception as fault:  # whatever it is, the other scans go on
             if lacks_memory(fault):  # else the fault itself keeps the memory
@@ -173,7 +190,7 @@ class Batch:
             give_back()
         return told
 
-    def _told(self, outcome: Outcome) -> Outcome:
+    def _told(self, outcome: Outcome[M]) -> Outcome[M]:
         """Append a line to the journal; the labels count, even where that cannot be done."""
         try:
             append_line(self.journal, outcome.to_json())
@@ -196,7 +213,7 @@ def _leftovers(labels: Path) -> bool:
     return any(path.exists() for path in (labels, *outputs_beside(labels)))
 
 
-def _measured(outcome: Outcome, began: float) -> Outcome:
+def _measured(outcome: Outcome[M], began: float) -> Outcome[M]:
     taken = peak()
     return replace(
         outcome,

@@ -25,7 +25,7 @@ from slicekit.io import (
     write_map,
 )
 from slicekit.io.atomic import staged, write_folder_atomically
-from slicekit.io.dicom.seg import is_seg_name
+from slicekit.io.dicom.referring import is_dicom_labels_name
 from slicekit.io.nifti_write import is_nifti_name
 from slicekit.report.batch import Beside, outputs_beside
 from slicekit.report.beside import remove_stale, write_json, write_statistics
@@ -78,6 +78,10 @@ class CaseFiles:
         return {
             key: str(value) if isinstance(value, Path) else value for key, value in found.items()
         }
+
+    def for_journal(self) -> dict[str, Any]:
+        """Return what the journal of a batch tells of it."""
+        return {"stages": self.seconds, "volumes_ml": self.volumes_ml}
 
 
 def segment_file(
@@ -211,7 +215,7 @@ def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
     Raises:
         WriteError: An output is in the way, is the input, or cannot be written.
     """
-    if options.uncertainty and not (is_nifti_name(labels) or is_seg_name(labels)):
+    if options.uncertainty and not (is_nifti_name(labels) or is_dicom_labels_name(labels)):
         raise WriteError(
             labels,
             "is to hold masks slice by slice, but an uncertainty map is a NIfTI file beside NIfTI "

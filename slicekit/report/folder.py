@@ -11,7 +11,8 @@ from slicekit.inference.pipeline import expect_known
 from slicekit.inference.segmentation import Progress
 from slicekit.report.batch import plan_outputs
 from slicekit.report.batch_run import Batch, Outcome
-from slicekit.report.case import SegmentOptions
+from slicekit.report.case import CaseFiles, SegmentOptions
+from slicekit.report.segment_job import SegmentJob
 
 
 def segment_folder(
@@ -21,8 +22,8 @@ def segment_folder(
     *,
     options: SegmentOptions = SegmentOptions(),
     progress: Progress | None = None,
-    told: Callable[[Outcome], object] = lambda outcome: None,
-) -> tuple[Outcome, ...]:
+    told: Callable[[Outcome[CaseFiles]], object] = lambda outcome: None,
+) -> tuple[Outcome[CaseFiles], ...]:
     """Segment every scan of a folder; what is done already is skipped, one fault stops nothing.
 
     Every scan gets labels, statistics and a sidecar, whole or not at all, and a line in
@@ -47,7 +48,7 @@ def segment_folder(
         WriteError: The folder cannot be written, two scans have one name, another process works
             on it, or the journal could not be written; labels that were made stay.
     """
-    pairs = plan_outputs(Path(scans), Path(out))
+    pairs = plan_outputs(Path(scans), Path(out), series=options.series)
     if pairs[0][0] == Path(scans):
         raise ReadError(
             Path(scans), "is one scan, no folder of scans; name the folder, or use slicekit.segment"
@@ -55,7 +56,7 @@ def segment_folder(
     expect_known(
         model, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
     )
-    batch = Batch(pairs, model, options=options)
+    batch = Batch(pairs, SegmentJob(model, options))
     outcomes = []
     for outcome in batch.run(progress=progress):
         told(outcome)

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import slicekit
 from slicekit.errors import SlicekitError
 from slicekit.io import read_labels
+from slicekit.io.listing import dicom_files, holds_dicom, may_be_dicom
 from slicekit.report.batch import outputs_beside
 
 _PACKAGES = ("torch", "numpy", "nibabel", "openvino")
@@ -59,19 +60,42 @@ def versions() -> dict[str, str]:
 
 
 def stamp(scan: Path) -> dict[str, Any] | None:
-    """Describe a file so that a change of it is noticed; nothing for a folder."""
-    if not scan.is_file():
+    """Describe a scan so that a change of it is noticed; nothing for a folder of slices.
+
+    Of a DICOM folder it is the files that may belong to a series: their names and sizes, their
+    times, and their content. Labels that were written beside them change nothing.
+    """
+    facts = _facts(scan)
+    return None if facts is None else facts | {"sha256": digest(scan)}
+
+
+def _facts(scan: Path) -> dict[str, Any] | None:
+    """Return what a folder's listing tells of a scan; nothing of it is read."""
+    if scan.is_file():
+        facts = scan.stat()
+        return {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns}
+    if not holds_dicom(scan):
         return None
-    facts = scan.stat()
+    listing = [(name, (scan / name).stat()) for name in _files(scan)]
+    names = json.dumps([[name, facts.st_size] for name, facts in listing])
+    times = json.dumps([facts.st_mtime_ns for _, facts in listing])
     return {
-        "bytes": facts.st_size,
-        "modified_ns": facts.st_mtime_ns,
-        "sha256": digest(scan),
+        "files": len(listing),
+        "bytes": sum(facts.st_size for _, facts in listing),
+        "names_sha256": hashlib.sha256(names.encode("ascii")).hexdigest(),
+        "modified_ns": hashlib.sha256(times.encode("ascii")).hexdigest(),
     }
 
 
+def _files(folder: Path) -> list[str]:
+    return [name for name in dicom_files(folder) if may_be_dicom(Path(name))]
+
+
 def digest(file: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file, or of the names and contents of a DICOM folder's."""
+    if file.is_dir():
+        inside = {name: digest(file / name) for name in _files(file)}
+        return hashlib.sha256(json.dumps(inside).encode("ascii")).hexdigest()
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -96,7 +120,7 @@ def find_labels(labels: Path, scan: Path, wanted: Wanted) -> Found:
     if not os.path.lexists(beside.sidecar):
         what = "" if there[0] == labels else f"is not there, but {there[0].name} "
         return Found("unfinished", f"{what}exists already, without a sidecar")
-    side = _read(beside.sidecar)
+    side = read_sidecar(beside.sidecar)
     if side is None or "options" not in side:
         return Found("other", f"{beside.sidecar.name} does not tell how it was made")
     why = _difference(side, scan, wanted)
@@ -113,7 +137,8 @@ def find_labels(labels: Path, scan: Path, wanted: Wanted) -> Found:
     return Found("other", why) if why else Found("done")
 
 
-def _read(sidecar: Path) -> dict[str, Any] | None:
+def read_sidecar(sidecar: Path) -> dict[str, Any] | None:
+    """Read a sidecar; ``None`` where it is none that can be read."""
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -132,7 +157,7 @@ def _difference(side: Mapping[str, Any], scan: Path, wanted: Wanted) -> str:
     for key in dict.fromkeys([*theirs, *ours]):
         if theirs.get(key) != ours.get(key):
             return f"was made with {key} {theirs.get(key)}, not {ours.get(key)}"
-    return "is of another scan than lies there now" if _changed(scan, side.get("stamp")) else ""
+    return "is of another scan than lies there now" if has_changed(scan, side.get("stamp")) else ""
 
 
 def _told(weights: object) -> str:
@@ -141,15 +166,18 @@ def _told(weights: object) -> str:
     return ", ".join(f"{name} {str(value)[:8]}" for name, value in weights.items())
 
 
-def _changed(scan: Path, old: object) -> bool:
+def has_changed(scan: Path, old: object) -> bool:
     """Tell whether a scan is another than it was; it is read only where its time differs."""
     if not isinstance(old, Mapping):
         return False
     try:
-        facts = scan.stat()
-        if facts.st_size != old.get("bytes"):
+        facts = _facts(scan)
+        if facts is None:
+            return scan.exists()  # whoever reads a missing scan says so
+        time = facts.pop("modified_ns")
+        if any(value != old.get(name) for name, value in facts.items()):
             return True
-        return facts.st_mtime_ns != old.get("modified_ns") and digest(scan) != old.get("sha256")
+        return time != old.get("modified_ns") and digest(scan) != old.get("sha256")
     except OSError:
         return False  # whoever reads the scan says why
 

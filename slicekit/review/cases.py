@@ -11,6 +11,7 @@ from typing import Any
 from slicekit.data.cases import find_cases
 from slicekit.errors import DatasetError, ReadError, WriteError
 from slicekit.io import expect_writable
+from slicekit.io.listing import holds_dicom
 from slicekit.labels import LabelSet
 from slicekit.report.batch import plan_outputs
 from slicekit.report.pairs import prediction_names, truth_names
@@ -90,7 +91,7 @@ def review_cases(
     """List what is to be reviewed; nothing but names is read.
 
     Args:
-        path: A scan (NIfTI file or slice folder), a folder of NIfTI scans, or a dataset as for
+        path: A scan (NIfTI file, DICOM or slice folder), a folder of scans, or a dataset as for
             training, whose own labels are then shown.
         labels: Labels to look at: a file for one scan; a folder that holds ``CASE.nii.gz``.
         out: Folder for results; ``NAME_review`` where the program runs when ``None``. It may hold
@@ -111,9 +112,13 @@ def review_cases(
         named = dataset.labels
         found = [(case.name, case.image, case.labels) for case in dataset.cases]
     else:
-        if path.is_dir() and not any(file.is_file() for file in path.iterdir()):
+        bare = path.is_dir() and not any(file.is_file() for file in path.iterdir())
+        if bare and not holds_dicom(path):
             raise DatasetError(f"{path} holds no file; name a scan, a folder of scans or a dataset")
-        found = [(_case_name(scan), scan, None) for scan, _ in plan_outputs(path, None)]
+        found = [
+            (_case_name(scan if scan == path else planned), scan, None)
+            for scan, planned in plan_outputs(path, None)
+        ]
     folder = out or Path(f"{_case_name(path.absolute())}_review")
     if folder.exists() and not folder.is_dir():
         raise WriteError(folder, "is no folder; name a folder for the results (--out)")

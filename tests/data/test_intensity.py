@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -41,13 +42,45 @@ def test_pictures_with_a_range_are_left_alone() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [np.linspace(0, 255, 64), np.linspace(0, 1, 64), np.full(64, -1024), np.linspace(0, 3000, 64)],
-    ids=["8 bits", "0 to 1", "constant", "without offset"],
+    [
+        np.linspace(0, 255, 64),
+        np.linspace(0, 1, 64),
+        np.full(64, -1024),
+        np.linspace(0, 3000, 64),
+        np.linspace(-610, 30393, 64),
+    ],
+    ids=["8 bits", "0 to 1", "constant", "without offset", "no scanner's HU"],
 )
 def test_values_that_are_no_hu_are_used_with_a_warning(values: np.ndarray) -> None:
     scan = Volume(values.reshape(4, 4, 4), np.eye(4))
     with pytest.warns(DataWarning, match="cannot be HU of a body"):
         assert as_expected(scan, CT) is scan
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(CT, "MR"), (MR, "CT"), (CT, "PT")])
+def test_a_scan_that_says_it_is_another_kind_is_used_with_a_warning(
+    ours: InputRecipe, theirs: str
+) -> None:
+    @dataclass
+    class Source:
+        modality: str
+
+    values = np.linspace(-1024, 1800, 64).reshape(4, 4, 4)
+    with pytest.warns(DataWarning, match=f"modality {theirs} by its DICOM.*{ours.modality}") as one:
+        as_expected(Volume(values, np.eye(4), Source(theirs)), ours)
+    assert len(one) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        as_expected(Volume(values, np.eye(4), Source(ours.modality)), ours)
+        as_expected(Volume(values, np.eye(4), Source("OT")), ours)
+
+
+def test_an_implant_is_no_reason_to_warn() -> None:
+    array = np.full((10, 20, 20), -100, dtype=np.int16)
+    array[:, 5:9, 5:9] = 30000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        as_expected(Volume(array, np.eye(4)), CT)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1024, 1800), (-125, 275), (-3024, 200)])

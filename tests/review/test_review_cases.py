@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from made_series import write_series
 
 from slicekit.errors import DatasetError, ReadError, WriteError
 from slicekit.review.cases import review_cases
@@ -65,3 +67,13 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     touch(tmp_path / "a.nii.gz")
     with pytest.raises(ReadError, match="name the labels to review"):
         review_cases(tmp_path / "a.nii.gz", labels=tmp_path / "no.nii.gz")
+
+
+def test_series_of_patients_are_cases_named_after_their_folders(tmp_path: Path) -> None:
+    for name in ("anna/ct", "anna/mr", "berta/ct"):
+        write_series(tmp_path / "in" / name, np.ones((2, 4, 4), np.uint16))
+    cases = review_cases(tmp_path / "in", out=tmp_path / "out")
+    assert [one.name for one in cases] == ["anna_ct", "anna_mr", "berta_ct"]
+    assert cases[0].scan == tmp_path / "in" / "anna" / "ct"
+    (one,) = review_cases(tmp_path / "in" / "berta", out=tmp_path / "out")
+    assert one.name == "berta"

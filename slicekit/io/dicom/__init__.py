@@ -1,4 +1,4 @@
-"""DICOM series: read to volumes, label maps written beside them as DICOM-SEG.
+"""DICOM series: read to volumes, label maps written beside them as DICOM-SEG or RTSTRUCT.
 
 A series is a set of files, one plane or several each; nothing in it says that its planes make a
 volume. So every header is read first and the planes are put into one grid, or refused with what

@@ -87,8 +87,10 @@ def _expect_usable(path: Path, planes: Sequence[Plane]) -> None:
             faults.setdefault(fault, []).append(plane.file)
     for fault, files in faults.items():
         names = list(dict.fromkeys(files))
-        more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
-        raise ReadError(path, f"cannot be read as a volume: {names[0]}{more} {fault}")
+        more = f", as {len(names) - 1} more files" if len(names) > 1 else ""
+        raise ReadError(
+            path, f"cannot be read as a volume: {names[0]} {fault}{more}; export the series anew"
+        )
     kinds = {(plane.pixels.syntax, plane.pixels.photometric) for plane in planes}
     if any(photometric == "MONOCHROME1" for _, photometric in kinds):
         warn_about_data(path, "stores white as 0 (MONOCHROME1); the numbers are taken as they are")

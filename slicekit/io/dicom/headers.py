@@ -13,7 +13,7 @@ from slicekit.errors import ReadError
 from slicekit.io.budget import available_bytes
 from slicekit.io.dicom.container import FAULTS, Container
 from slicekit.io.dicom.planes import DEFLATED, Damaged, NoScan, Plane, read_planes
-from slicekit.io.listing import is_dicom_name
+from slicekit.io.listing import is_dicom_name, is_index_name
 
 _LISTED = 5
 _META = 4096  # bytes in which the transfer syntax is told
@@ -94,10 +94,10 @@ def plain(stream: BinaryIO, budget: int | None) -> Iterator[tuple[BinaryIO, bool
 def _of_file(stream: BinaryIO, name: str, budget: int | None) -> list[Plane]:
     """Describe the planes of one file."""
     if stream.read(132)[128:] != b"DICM":
-        if is_dicom_name(Path(name)) and Path(name).name.upper() != "DICOMDIR":
+        if is_dicom_name(Path(name)) and not is_index_name(Path(name)):
             raise Damaged("is no DICOM file, whatever its name says: empty, or cut at the front")
         raise NoScan("")
-    if Path(name).name.upper() == "DICOMDIR":
+    if is_index_name(Path(name)):
         raise NoScan("an index")
     stream.seek(0)
     with plain(stream, budget) as (elements, bare):

@@ -22,7 +22,8 @@ _TOP = (
     "RescaleIntercept", "RescaleSlope", "ModalityLUTSequence",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
-_NO_SCANS = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "DOC", "FID", "RWV")
+NO_SCANS = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "DOC", "FID", "RWV")
+"""Modalities of files that lie beside scans."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _planes(header: Dataset, name: str, offset: int, tag: bytes) -> Iterator[Pla
     modality = str(header.get("Modality") or "")
     kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     what = getattr(kind, "name", "")
-    if modality in _NO_SCANS:
+    if modality in NO_SCANS:
         raise NoScan(what or modality)
     if not header.get("Rows") or not header.get("Columns"):
         if getattr(kind, "type", "") == "SOP Class" and "Image Storage" not in what:

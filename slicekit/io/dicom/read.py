@@ -54,8 +54,8 @@ def read_dicom(
         if not allow_uneven:
             raise ReadError(
                 path,
-                f"is no even grid: {grid.fault}; complete it, or let it be resampled "
-                "(--allow-uneven, allow_uneven=True)",
+                f"is no even grid: {grid.fault}; export it whole and upright, or let it be "
+                "resampled (--allow-uneven, allow_uneven=True)",
             )
         return _read_uneven(container, grid, memory_budget_bytes)
 

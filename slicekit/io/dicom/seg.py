@@ -9,18 +9,22 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import LabelError, ReadError, WriteError
+from slicekit.errors import ReadError, WriteError
 from slicekit.io.atomic import write_atomically
-from slicekit.io.dicom.container import Container
-from slicekit.io.dicom.headers import plain
-from slicekit.io.dicom.seg_read import ID_TEXT, read_dicom_seg
+from slicekit.io.dicom.referring import (
+    ID_TEXT,
+    expect_referable,
+    named_ids,
+    series_headers,
+    software_version,
+)
+from slicekit.io.dicom.seg_read import read_dicom_seg
 from slicekit.io.dicom.source import DicomSource
 from slicekit.io.nifti_affine import turn_back
 from slicekit.labels import LabelSet
@@ -28,48 +32,6 @@ from slicekit.volume import Volume
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
-    from pydicom.dataset import Dataset
-
-_MAY_BE_EMPTY = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
-    "StudyDate", "StudyTime", "ReferringPhysicianName",
-)  # fmt: skip
-_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
-
-
-def is_seg_name(path: Path) -> bool:
-    """Tell a name under which label maps are written as DICOM-SEG."""
-    return path.suffix.lower() == ".dcm"
-
-
-def expect_segmentable(path: Path, like: Volume) -> DicomSource:
-    """Refuse an image beside which no DICOM-SEG can be written.
-
-    Raises:
-        WriteError: It does not come from DICOM, not from its own grid, or has no UIDs.
-    """
-    source = like.source
-    if not isinstance(source, DicomSource):
-        raise WriteError(
-            path, "is to be a DICOM-SEG, but the image is no DICOM series; end it in .nii.gz"
-        )
-    if not is_seg_name(path) or path.is_dir():
-        raise WriteError(
-            path, "is no name for labels of a DICOM series; end it in .nii.gz, or in .dcm"
-        )
-    if not source.describes(like):
-        raise WriteError(
-            path,
-            "is to be a DICOM-SEG, but the image was resampled or cropped, so no slice of the "
-            "series lies on its grid; end it in .nii.gz",
-        )
-    if not all(source.instance_uids) or not source.series_uid:
-        raise WriteError(
-            path,
-            f"is to be a DICOM-SEG, but the files of {source.path} have no UIDs to refer to; end "
-            "it in .nii.gz",
-        )
-    return source
 
 
 def write_dicom_seg(
@@ -88,12 +50,8 @@ def write_dicom_seg(
         WriteError: The image is none of DICOM, its files have changed since, or the output could
             not be written whole.
     """
-    source = expect_segmentable(path, like)
-    called = dict(names.names_by_id) if names is not None else {}
-    present = [int(number) for number in np.unique(ids) if number]
-    segments = {number: called.get(number, f"label_{number}") for number in present or called}
-    if not segments:
-        raise LabelError(f"{path}: no voxel has a label, and a DICOM-SEG needs a segment")
+    source = expect_referable(path, like)
+    segments = named_ids(path, ids, names)
     planes = turn_back(ids, source.axes).transpose(2, 1, 0)
     with warnings.catch_warnings():  # of odd values in the series' headers
         warnings.simplefilter("ignore")
@@ -116,7 +74,7 @@ def _segmentation(
     """Encode planes ``(slice, row, column)`` in their stored order."""
     import highdicom
 
-    headers = _headers(path, source)
+    headers = series_headers(path, source)
     numbers = np.zeros(max(segments) + 1, dtype=np.uint16)
     numbers[list(segments)] = np.arange(1, len(segments) + 1)
     stored = numbers[planes]
@@ -124,7 +82,7 @@ def _segmentation(
         stored = stored[np.argsort(source.frames)]
     if len(segments) <= 255:
         stored = stored.astype(np.uint8)
-    software = _version()
+    software = software_version()
     try:
         return highdicom.seg.Segmentation(
             source_images=headers,
@@ -149,39 +107,6 @@ def _segmentation(
             path, f"cannot be written: the headers of {source.path} do not allow a DICOM-SEG "
             f"({fault}); end it in .nii.gz",
         ) from fault  # fmt: skip
-
-
-def _headers(path: Path, source: DicomSource) -> list[Dataset]:
-    """Read the headers of the series again, one a file, in the order of the slices."""
-    from pydicom import dcmread
-
-    headers: list[Dataset] = []
-    expected = dict(zip(source.files, source.instance_uids, strict=True))
-    try:
-        with Container(source.path) as container:
-            for name, uid in expected.items():
-                with container.open(name) as packed, plain(packed, None) as (stream, bare):
-                    header: Dataset = dcmread(stream, stop_before_pixels=True, force=bare)
-                if str(header.get("SOPInstanceUID")) != uid:
-                    raise WriteError(path, f"cannot refer to {name}, which was replaced meanwhile")
-                headers.append(header)
-    except WriteError:
-        raise
-    except Exception as fault:  # the files were readable a while ago
-        raise WriteError(
-            path, f"cannot be written: {source.path} cannot be read any more ({fault})"
-        ) from fault
-    for header in headers:
-        missing = [keyword for keyword in _NEEDED if not header.get(keyword)]
-        if missing:
-            raise WriteError(
-                path, f"cannot refer to the series, which lacks {', '.join(missing)}; end the name "
-                "in .nii.gz",
-            )  # fmt: skip
-        for keyword in _MAY_BE_EMPTY:
-            if keyword not in header:
-                setattr(header, keyword, "")
-    return headers
 
 
 def _description(number: int, name: str, label: int, software: str) -> SegmentDescription:
@@ -212,10 +137,3 @@ def _description(number: int, name: str, label: int, software: str) -> SegmentDe
         kind = description.SegmentedPropertyTypeCodeSequence[0]
         kind.SegmentedPropertyTypeModifierCodeSequence = [concept]
     return description
-
-
-def _version() -> str:
-    try:
-        return version("slicekit")
-    except PackageNotFoundError:  # a checkout on the path, not installed
-        return "0.0.0"

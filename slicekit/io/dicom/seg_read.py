@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from slicekit.errors import GeometryError, LabelError, ReadError, SlicekitError
 from slicekit.io.dicom.headers import in_words
+from slicekit.io.dicom.referring import ID_TEXT
 from slicekit.io.nifti_affine import affine_inside, axes_inside, turn_inside
 from slicekit.io.values import as_label_ids
 from slicekit.labels import LabelSet
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from highdicom.seg import Segmentation
     from pydicom.dataset import Dataset
 
-ID_TEXT = "label id"
-"""In the description of a segment, before the id it has in a label map."""
 _RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _OFF_GRID = 0.1
 """Of a voxel: how far a frame may lie from the slice it labels. Headers are rounded."""
@@ -158,20 +157,6 @@ def segment_names(path: Path) -> LabelSet:
     return LabelSet(names)
 
 
-def is_seg(path: Path) -> bool:
-    """Tell a DICOM-SEG from other DICOM files."""
-    from pydicom import dcmread
-    from pydicom.uid import SegmentationStorage
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-        except Exception:  # whatever it is, it is none; the reader of scans says what is wrong
-            return False
-    return bool(header.get("SOPClassUID") == SegmentationStorage)
-
-
 def _open(path: Path) -> Segmentation:
     from highdicom.seg import segread
 
@@ -180,7 +165,7 @@ def _open(path: Path) -> Segmentation:
         try:
             return segread(path)
         except Exception as fault:  # pydicom and highdicom raise what they like on other files
-            what = "is no label map that can be read, expected a DICOM-SEG"
+            what = "is no label map that can be read, expected a DICOM-SEG or RTSTRUCT"
             raise ReadError(path, f"{what} ({in_words(fault)})") from fault
 
 

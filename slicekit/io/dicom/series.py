@@ -26,7 +26,8 @@ class Stack(NamedTuple):
         """Describe it in a list."""
         one = self.planes[0]
         about = f" {one.description!r}" if one.description else ""
-        size = f"{len(self.planes)} slices of {one.pixels.columns} x {one.pixels.rows}"
+        slices = "1 slice" if len(self.planes) == 1 else f"{len(self.planes)} slices"
+        size = f"{slices} of {one.pixels.columns} x {one.pixels.rows}"
         return f"{self.name}{about} {one.modality} {_direction(one)}{size} (UID {one.series_uid})"
 
 

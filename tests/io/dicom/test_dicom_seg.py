@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 
 from slicekit.errors import GeometryError, LabelError, ReadError, WriteError
 from slicekit.io import expect_labels_name, read_labels, read_volume, write_labels
-from slicekit.io.dicom.seg_read import is_seg, segment_names
+from slicekit.io.dicom.label_files import label_kind
+from slicekit.io.dicom.seg_read import segment_names
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume
 
@@ -93,7 +94,7 @@ def test_labels_without_names_are_numbered(tmp_path: Path) -> None:
     file = write_labels(tmp_path / "seg.dcm", some_labels(volume), like=volume)
     assert segment_names(file).ids == {"label_2": 2, "label_6": 6, "label_300": 300}
     empty = np.zeros(volume.shape, np.uint8)
-    with pytest.raises(LabelError, match="needs a segment"):
+    with pytest.raises(LabelError, match="need a segment"):
         write_labels(tmp_path / "none.dcm", empty, like=volume)
     file = write_labels(tmp_path / "none.dcm", empty, like=volume, names=NAMES)
     assert not read_labels(file, like=volume).array.any()
@@ -156,8 +157,8 @@ def test_what_is_no_segmentation_or_lies_elsewhere_is_refused(tmp_path: Path) ->
     write_series(tmp_path / "t", heights=[1.0 + 2.5 * at for at in range(5)], series="1.2.8")
     volume, other = read_volume(tmp_path / "s"), read_volume(tmp_path / "t")
     file = write_labels(tmp_path / "seg.dcm", some_labels(volume), like=volume)
-    assert is_seg(file)
-    assert not is_seg(tmp_path / "s" / "IM000.dcm")
+    assert label_kind(file) == "seg"
+    assert label_kind(tmp_path / "s" / "IM000.dcm") is None
     with pytest.raises(GeometryError, match="does not lie on the image's grid"):
         read_labels(file, like=other)
     with pytest.raises(ReadError, match="expected a DICOM-SEG"):

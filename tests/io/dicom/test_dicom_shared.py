@@ -76,11 +76,11 @@ EDGE_CAUSES = {
     "empty": r"README\.txt",
     "gantry_tilt": r"tilted by 14 degrees.*--allow-uneven",
     "missing_slice": r"10 mm between IM-0001-0009-0001\.dcm \(28\.1075\)",
-    "rgb": r"IM-0001-0001-0001\.dcm and 3 more files is in colour",
+    "rgb": r"IM-0001-0001-0001\.dcm is in colour .*, as 3 more files; export the series",
     "same_position": r"several slices in one place.*time series",
     "truncated_slice": r"2\.dcm: is truncated: 18,392 of the 32,768 bytes",
     "two_orientations": r"--series.*202 MR sagittal, 2 slices.*501 MR axial, 2 slices",
-    "two_series": r"holds 2 series.*3 slices of 128 x 128.*1 slices of 128 x 128",
+    "two_series": r"holds 2 series.*3 slices of 128 x 128.*1 slice of 128 x 128",
 }
 
 

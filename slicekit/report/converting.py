@@ -1,0 +1,215 @@
+"""Scans of a folder, each as a NIfTI file; what was converted already is known by its sidecar."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slicekit.data.intensity import from_gray
+from slicekit.errors import LabelError, SlicekitError
+from slicekit.io import DicomSource, expect_writable, read_labels, read_volume, write_volume
+from slicekit.io.atomic import staged
+from slicekit.io.dicom.label_files import dicom_label_names, label_kind
+from slicekit.io.dicom.rtstruct_read import read_rtstruct
+from slicekit.labels import LabelSet
+from slicekit.report.batch import outputs_beside
+from slicekit.report.batch_run import Progress
+from slicekit.report.beside import write_json
+from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
+from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.volume import Volume
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What a user may say about scans to be converted."""
+
+    series: str | None = None
+    """Which of several DICOM series: its number, UID or description."""
+    allow_uneven: bool = False
+    """Whether uneven or tilted DICOM slices may be resampled."""
+    gray_range: tuple[float, float] | None = None
+    """HU that 0 and 255 of 8-bit pictures stand for."""
+    volume_index: int | None = None
+    """Which volume of a file that holds several."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the sidecar tells."""
+        return {
+            "series": self.series,
+            "allow_uneven": self.allow_uneven,
+            "gray_range": None if self.gray_range is None else list(self.gray_range),
+            "volume_index": self.volume_index,
+            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+        }
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A scan that was written as NIfTI."""
+
+    file: Path
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+    def for_journal(self) -> dict[str, Any]:
+        """Return what the journal of a batch tells of it."""
+        return {"shape": list(self.shape), "spacing_mm": list(self.spacing_mm)}
+
+    def __str__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        steps = " x ".join(f"{step:.3g}" for step in self.spacing_mm)
+        return f"{self.file}\n  {size} voxels of {steps} mm (z, y, x)"
+
+
+def read_described(path: Path, options: ConvertOptions) -> Volume:
+    """Read a scan as the user described it."""
+    found = read_volume(
+        path,
+        volume_index=options.volume_index,
+        spacing_mm=options.spacing_mm,
+        series=options.series,
+        allow_uneven=options.allow_uneven,
+    )
+    if options.gray_range is None:
+        return found
+    return from_gray(found, *options.gray_range, name=str(path))
+
+
+def read_organs(
+    path: Path, *, like: Volume | None, organs: Sequence[str] | None = None
+) -> tuple[Volume, LabelSet | None]:
+    """Read labels and what they mean, from the file itself or from the JSON beside it.
+
+    Args:
+        path: A label map.
+        like: The scan it belongs to, where one was named.
+        organs: Names to keep; all for ``None``.
+
+    Raises:
+        LabelError: An organ is unknown, or the labels have no names.
+    """
+    names = dicom_label_names(path)
+    if names is None:
+        names = prediction_names(path)[0] or truth_names(path)[0]
+    if organs is None:
+        return read_labels(path, like=like), names
+    if names is None:
+        raise LabelError(
+            f"{path}: nobody says what its labels mean, so none can be chosen by name; put a "
+            "JSON with its labels beside it, or leave --organs out"
+        )
+    if label_kind(path) == "rtstruct":
+        return read_rtstruct(path, like=like, organs=organs), names.subset(organs)
+    labels, kept = read_labels(path, like=like), names.subset(organs)
+    ids = np.where(np.isin(labels.array, list(kept.ids.values())), labels.array, 0)
+    return labels.with_array(ids.astype(labels.array.dtype)), kept
+
+
+class ConvertJob:
+    """Write scans as NIfTI, and beside each a sidecar that tells what it was made of.
+
+    Args:
+        options: What the user said.
+        overwrite: Whether what was made otherwise is made anew.
+        command: The command line, for the sidecars.
+    """
+
+    def __init__(
+        self, options: ConvertOptions, *, overwrite: bool = False, command: Sequence[str] = ()
+    ) -> None:
+        self._options = options
+        self._command = command
+        self.overwrite = overwrite
+
+    def find(self, scan: Path, target: Path) -> Found:
+        """Look at what lies where a scan goes; damaged files are ``other``."""
+        sidecar = outputs_beside(target).sidecar
+        if not os.path.lexists(sidecar):
+            there = os.path.lexists(target)
+            return Found("unfinished", "exists already, without a sidecar") if there else _ABSENT
+        side = read_sidecar(sidecar)
+        if side is None or "converted" not in side:
+            return Found("other", f"{sidecar.name} does not tell how it was made")
+        why = _difference(side["converted"], self._options.to_json(), scan, target)
+        return Found("other", why) if why else Found("done")
+
+    def make(
+        self, scan: Path, target: Path, *, overwrite: bool, progress: Progress | None = None
+    ) -> Converted:
+        """Convert one scan; its sidecar comes last.
+
+        Raises:
+            ReadError: The scan cannot be read.
+            WriteError: An output is in the way, is the input, or cannot be written.
+        """
+        sidecar = outputs_beside(target).sidecar
+        for path in (target, sidecar):
+            expect_writable(path, overwrite=overwrite, inputs=[scan])
+        before = stamp(scan)
+        volume = read_described(scan, self._options)
+        with staged(target) as folder:
+            file = write_volume(folder / target.name, volume)
+            told = {
+                "options": self._options.to_json(),
+                "stamp": before,
+                "image_sha256": digest(file),
+            }
+            write_json(folder / sidecar.name, _described(scan, volume, self._command, told))
+            sidecar.unlink(missing_ok=True)
+            file.replace(target)
+            (folder / sidecar.name).replace(sidecar)
+        return Converted(target, volume.shape, volume.spacing_mm)
+
+
+_ABSENT = Found("absent")
+
+
+def _described(
+    scan: Path, volume: Volume, command: Sequence[str], told: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the sidecar of a scan."""
+    source = volume.source
+    of_dicom = {}
+    if isinstance(source, DicomSource):
+        of_dicom = {"modality": source.modality, "series_uid": source.series_uid}
+    return {
+        "scan": str(scan),
+        **of_dicom,
+        "shape": list(volume.shape),
+        "spacing_mm": list(volume.spacing_mm),
+        "command": list(command),
+        "made_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "made_with": versions(),
+        "converted": told,
+    }
+
+
+def _difference(told: Any, options: Mapping[str, Any], scan: Path, target: Path) -> str:
+    """Say what was otherwise when a scan was converted, or is wrong with the file."""
+    if not isinstance(told, Mapping):
+        return "has a sidecar that does not tell how it was made"
+    theirs = told.get("options")
+    theirs = theirs if isinstance(theirs, Mapping) else {}
+    for key, value in options.items():
+        if json.dumps(theirs.get(key)) != json.dumps(value):
+            return f"was made with {key} {theirs.get(key)}, not {value}"
+    if has_changed(scan, told.get("stamp")):
+        return "is of another scan than lies there now"
+    if not target.is_file():
+        return "is not there"
+    try:
+        if digest(target) != told.get("image_sha256"):
+            read_volume(target)
+    except (SlicekitError, OSError) as fault:
+        return f"is damaged ({fault})"
+    return ""
