@@ -9,8 +9,10 @@ from make_numbers import read_results
 from results_io import RESULTS, write_text
 
 from slicekit.checkpoint import load_weights
+from slicekit.recipes import read_recipe
 
 WEIGHTS = RESULTS.parents[1] / "weights"
+MODELS = RESULTS.parents[1] / "models"
 _HEAD = """\
 # Bundled weights
 
@@ -24,6 +26,7 @@ apply; the scans themselves are not here. `any_propagator` learnt from CHAOS (Ka
 of scans can teach is little: expect errors on children, after surgery, without contrast, on
 low-dose and on other body regions. Never use the result for diagnosis or treatment.
 """
+_COUNTS = ("absent_organs", "absent_organs_found")
 _USE = """
 ## How to use them
 
@@ -40,6 +43,8 @@ python train.py models/ct_abdomen_reference.toml --data DIR --out runs/reference
 python train.py models/ct_abdomen_propagator.toml --data DIR --out runs/propagator --threads 1
 python benchmarks/gather_structures.py --shared DATA --out STRUCTURES
 python train.py models/any_propagator.toml --data STRUCTURES/* --out runs/any --threads 1
+python train.py models/abdomen_mr_fewshot.toml --data MR_DIR --out runs/mr --threads 1
+python train.py models/abdomen_ct_fewshot.toml --data DIR --out runs/ct --threads 1 --set training.steps=800
 ```
 
 Each ran on one core while other work ran on the machine, from the state of the code shortly before
@@ -55,7 +60,7 @@ step 12,751 on, on two cores, as the recipe says.
 def card(path: Path, results: dict[str, dict[str, Any]]) -> str:
     """Return the card of one weights file."""
     weights = load_weights(path)
-    facts, recipe = weights.card, weights.recipe
+    facts, recipe = weights.card, read_recipe(MODELS / f"{path.stem}.toml")
     kinds = ", ".join(
         f"{entry.architecture} on {entry.encoder}"
         if entry.kind == "smp"
@@ -64,7 +69,8 @@ def card(path: Path, results: dict[str, dict[str, Any]]) -> str:
     )
     count = sum(tensor.numel() for tensor in weights.state.values()) / 1e6
     size = f"{count:.1f} million numbers, float16, {path.stat().st_size / 1e6:.1f} MB"
-    taught = f"{len(facts['trained_on'])} labelled scans ({', '.join(facts['trained_on'])})"
+    names = f" ({', '.join(facts['trained_on'])})" if facts["trained_on"] else ""
+    taught = f"{len(facts['trained_on'])} labelled scans{names}"
     rows = {
         "networks": f"{kinds}, {size}",
         "trained on": f"{taught}, {facts['phantoms']} phantoms",
@@ -82,8 +88,32 @@ def card(path: Path, results: dict[str, dict[str, Any]]) -> str:
         "| --- | --- |",
     ]
     lines += [f"| {key} | {value} |" for key, value in rows.items()] + [""]
-    lines += _scores(recipe.role, facts["scores"], results)
+    if recipe.role == "fewshot":
+        lines += _few_shot_scores(recipe.name.removesuffix("_fewshot"), results)
+    else:
+        lines += _scores(recipe.role, facts["scores"], results)
     return "\n".join(lines)
+
+
+def _few_shot_scores(data: str, results: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the table of scores of a model that is shown an organ in another patient."""
+    result = results.get(f"fewshot_scans_{data}")
+    if result is None:
+        return ["Not measured yet.", ""]
+    ways = {row["way"]: row for row in result["rows"]}
+    shown = [ways["ALPNet alone"], ways["ALPNet + propagation"]]
+    organs = [name for name in shown[0] if name not in ("way", *_COUNTS)]
+    rows = [
+        f"| {'mean' if organ == 'dsc' else organ.replace('_', ' ')} "
+        f"| {_cell(shown[0][organ])} | {_cell(shown[1][organ])} |"
+        for organ in organs
+    ]
+    note = (
+        "DSC of whole held-out scans, each from one other patient's, the organ's extent unknown "
+        "(`benchmarks/fewshot_scans.py`).\n"
+    )
+    head = ["| organ | alone | with propagation |", "| --- | --- | --- |"]
+    return [note, *head, *rows, ""]
 
 
 def _scores(role: str, quick: dict[str, float], results: dict[str, dict[str, Any]]) -> list[str]:
