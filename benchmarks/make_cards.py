@@ -44,7 +44,8 @@ python train.py models/ct_abdomen_propagator.toml --data DIR --out runs/propagat
 python benchmarks/gather_structures.py --shared DATA --out STRUCTURES
 python train.py models/any_propagator.toml --data STRUCTURES/* --out runs/any --threads 1
 python train.py models/abdomen_mr_fewshot.toml --data MR_DIR --out runs/mr --threads 1
-python train.py models/abdomen_ct_fewshot.toml --data DIR --out runs/ct --threads 1 --set training.steps=800
+python train.py models/abdomen_ct_fewshot.toml --data DIR --out runs/ct --threads 1 \\
+    --set training.steps=800
 ```
 
 Each ran on one core while other work ran on the machine, from the state of the code shortly before

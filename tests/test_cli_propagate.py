@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,18 @@ def test_two_drawn_slices_become_an_organ_and_the_next_slice_is_named(
     words = ("slicekit", "propagate", scans / "a.nii.gz", guides, "-o", out)
     done = door(*words, "--method", "interpolate", "--suggest", 1)
     assert done.code == 0
-    assert "label_6: drawn on 2 slices, carried to" in done.out
+    assert re.search(r"label_6: \d+ ml, drawn on 2 slices, carried to", done.out)
     assert done.out.count("draw next: slice") == 1
     labels = read_labels(out, like=read_volume(scans / "a.nii.gz")).array
     assert (labels == LIVER).any(axis=(1, 2)).sum() > 2
     again = door(*words, "--method", "interpolate")
     assert again.code == 1
     assert "exists already" in again.err
-    anew = door(*words, "--method", "interpolate", "--overwrite", "--json")
+    anew = door(*words, "--method", "interpolate", "--overwrite", "--preview", "--json")
     told = json.loads(anew.out)
+    beside = {"out.nii.gz", "out.json", "out_stats.json", "out_preview.png"}
+    assert beside <= {path.name for path in tmp_path.iterdir()}
+    assert told["volumes_ml"]["label_6"] > 0
     assert told["labels"] == str(out)
     assert len(told["drawn"]["label_6"]) == 2
     assert told["complete"]

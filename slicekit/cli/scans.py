@@ -141,6 +141,7 @@ def propagate(
     spacing: Spacing = None,
     series: Series = None,
     allow_uneven: AllowUneven = False,
+    preview: Preview = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -159,13 +160,14 @@ def propagate(
         drawn_slices=whole_numbers("--drawn-slices", drawn_slices),
         z_range=z_range,
         suggestions=suggestions,
+        preview=preview,
         overwrite=overwrite,
         volume_index=volume,
         spacing_mm=spacing,
         series=series,
         allow_uneven=allow_uneven,
     )
-    expect_paths(scan, guides, out, overwrite=overwrite)  # before a network is loaded
+    expect_paths(scan, guides, out, options)  # before a network is loaded
     carrier = None
     if method == "stcn":
         runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
@@ -189,6 +191,8 @@ def _tell_carried(found: Carried) -> None:
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in found.seconds.items())
     print(f"{found.labels}\n  seconds: {stages}")
     for organ, drawn in found.drawn.items():
-        print(f"  {organ}: drawn on {len(drawn)} slices, carried to {found.carried[organ]}")
+        volume = f"{float(f'{found.volumes_ml[organ]:.3g}'):g} ml"
+        carried = found.carried[organ]
+        print(f"  {organ}: {volume}, drawn on {len(drawn)} slices, carried to {carried}")
     for one in found.suggestions:
         print(f"  draw next: slice {one.z} ({one.reason})")

@@ -1,17 +1,58 @@
-"""Writing what lies beside a label file: sidecar and statistics."""
+"""Writing labels and what lies beside them: sidecar, statistics and picture, all or nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from slicekit.errors import WriteError
-from slicekit.io.atomic import why_not_written, write_text
+from slicekit.io.atomic import staged, why_not_written, write_folder_atomically, write_text
 from slicekit.labels import LabelSet
+from slicekit.report.batch import Beside, outputs_beside
 from slicekit.report.statistics import statistics
 from slicekit.volume import Volume
+
+
+@contextmanager
+def together(labels: Path) -> Iterator[Path]:
+    """Let labels and what lies beside them appear together, the sidecar last.
+
+    What an earlier run left under their names goes first. Where the block fails, nothing changes.
+
+    Args:
+        labels: A label file or a folder of masks.
+
+    Yields:
+        Where the labels are to be written meanwhile, and ``outputs_beside`` them the others.
+
+    Raises:
+        WriteError: A file cannot be written, moved or removed; it names the final path.
+    """
+    with staged(labels) as folder:
+        new = folder / labels.name
+        yield new
+        _publish(new, labels, outputs_beside(labels))
+
+
+def _publish(new: Path, labels: Path, beside: Beside) -> None:
+    """Give finished files their names; what they replace goes first."""
+    remove_stale(beside)
+    if new.is_dir():
+        write_folder_atomically(labels, partial(_move_all, new))
+    else:
+        new.replace(labels)
+    for path in (beside.statistics, beside.preview, beside.uncertainty, beside.sidecar):
+        if (made := new.with_name(path.name)).exists():
+            made.replace(path)
+
+
+def _move_all(here: Path, there: Path) -> None:
+    for file in here.iterdir():
+        file.rename(there / file.name)
 
 
 def remove_stale(paths: Iterable[Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from slicekit.data.intensity import holds_hu
 from slicekit.errors import ReadError
 from slicekit.inference.model import DEFAULT_PROPAGATOR, Carrier, load_propagator
 from slicekit.inference.organ_track import Provenance
@@ -17,12 +18,14 @@ from slicekit.inference.stopwatch import Stopwatch
 from slicekit.inference.suggest import Suggestion
 from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
 from slicekit.report.batch import outputs_beside
-from slicekit.report.beside import write_json
+from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.drawn import NAMELESS, CarryOptions, Numbering, open_session
+from slicekit.report.preview import write_preview
+from slicekit.report.view import usual_window
 from slicekit.runtime import Runtime
 from slicekit.volume import Volume
 
-_OWN_PATHS = ("labels", "sidecar")
+_OWN_PATHS = ("labels", "sidecar", "statistics", "preview", "volumes_ml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,15 @@ class Carried:
 
     labels: Path
     sidecar: Path
+    statistics: Path
+    preview: Path | None
     drawn: dict[str, list[int]]
     """Organ to drawn slices, counted as in the file."""
     carried: dict[str, int]
     """Organ to slices that were answered besides."""
     suggestions: tuple[Suggestion, ...]
     """Their slices counted as in the file."""
+    volumes_ml: dict[str, float]
     seconds: dict[str, float]
     complete: bool
     """False where the propagation was interrupted."""
@@ -46,6 +52,9 @@ class Carried:
         return {
             "labels": str(self.labels),
             "sidecar": str(self.sidecar),
+            "statistics": str(self.statistics),
+            "preview": None if self.preview is None else str(self.preview),
+            "volumes_ml": self.volumes_ml,
             "seconds": self.seconds,
             "complete": self.complete,
             "drawn": self.drawn,
@@ -90,7 +99,7 @@ def propagate_file(
         ShapeError: A slice that was named does not exist, or there is only one.
         WriteError: An output is in the way, is an input, or cannot be written.
     """
-    sidecar = expect_paths(scan, guides, out, overwrite=options.overwrite)
+    expect_paths(scan, guides, out, options)
     watch = Stopwatch()
     with watch("read"):
         volume = read_volume(
@@ -108,17 +117,27 @@ def propagate_file(
             session.propagate(progress)
         except KeyboardInterrupt:
             complete = False
-    with watch("write"):
-        write_labels(
-            out, session.labels, like=volume, overwrite=options.overwrite, names=session.names
+    with together(out) as staged_labels:
+        new = outputs_beside(staged_labels)
+        with watch("write"):
+            write_labels(staged_labels, session.labels, like=volume, names=session.names)
+        with watch("report"):
+            stats = write_statistics(
+                new.statistics, volume, session.labels, session.names, in_hu=holds_hu(volume),
+                spacing_known=getattr(volume.source, "spacing_known", True),
+            )  # fmt: skip
+            if options.preview:
+                _draw(new.preview, session, volume)
+        volumes_ml = {organ: figures["volume_ml"] for organ, figures in stats.items()}
+        found = _report(session, volume, out, volumes_ml, options, watch, complete=complete)
+        write_json(
+            new.sidecar, _describe(found, session, scan=scan, guides=guides, command=command)
         )
-    found = _report(session, volume, out, sidecar, options, watch, complete=complete)
-    write_json(sidecar, _describe(found, session, scan=scan, guides=guides, command=command))
     return found
 
 
-def expect_paths(scan: Path, guides: Path, out: Path, *, overwrite: bool) -> Path:
-    """Return where the sidecar goes, once all paths are seen to be fit.
+def expect_paths(scan: Path, guides: Path, out: Path, options: CarryOptions) -> None:
+    """Refuse paths that are not fit, before anything is read or loaded.
 
     Raises:
         ReadError: An input does not exist.
@@ -127,10 +146,15 @@ def expect_paths(scan: Path, guides: Path, out: Path, *, overwrite: bool) -> Pat
     for path in (scan, guides):
         if not path.exists():
             raise ReadError(path, "does not exist; check the name and the folder")
-    sidecar = outputs_beside(out)[0]
-    for path in (out, sidecar):
-        expect_writable(path, overwrite=overwrite, inputs=[scan, guides, outputs_beside(guides)[0]])
-    return sidecar
+    beside = outputs_beside(out)
+    written = [out, beside.sidecar, beside.statistics]
+    if options.overwrite:  # what an earlier run left goes with its labels
+        written += [beside.preview, beside.uncertainty]
+    elif options.preview:
+        written.append(beside.preview)
+    inputs = [scan, guides, outputs_beside(guides).sidecar]
+    for path in written:
+        expect_writable(path, overwrite=options.overwrite, inputs=inputs)
 
 
 def propagate_folder(
@@ -142,6 +166,7 @@ def propagate_folder(
     runtime: Runtime | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
     drawn_slices: Sequence[int] = (),
+    preview: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Carried:
@@ -155,6 +180,7 @@ def propagate_folder(
         runtime: Where it runs; decided automatically when ``None``.
         spacing_mm: Along ``(z, y, x)``; distances then count in mm.
         drawn_slices: Numbers of slices that were looked at whole, empty ones among them.
+        preview: Whether to draw a picture.
         overwrite: Whether results of an earlier run may be replaced.
         progress: Told the gaps done and the gaps in all.
 
@@ -163,8 +189,9 @@ def propagate_folder(
     """
     carrier = None if model is None else load_propagator(model, runtime)
     options = CarryOptions(
-        drawn_slices=tuple(drawn_slices), overwrite=overwrite, spacing_mm=spacing_mm
-    )
+        drawn_slices=tuple(drawn_slices), preview=preview, overwrite=overwrite,
+        spacing_mm=spacing_mm,
+    )  # fmt: skip
     return propagate_file(
         Path(slices), Path(masks), Path(out), carrier, options=options, progress=progress
     )
@@ -174,7 +201,7 @@ def _report(
     session: Session,
     volume: Volume,
     out: Path,
-    sidecar: Path,
+    volumes_ml: dict[str, float],
     options: CarryOptions,
     watch: Stopwatch,
     *,
@@ -183,18 +210,34 @@ def _report(
     named = Numbering(volume, options.axis)
     with watch("suggest"):
         found = session.suggest(options.suggestions) if options.suggestions else ()
-    states = session.provenance
+    states, beside = session.provenance, outputs_beside(out)
     return Carried(
         out,
-        sidecar,
+        beside.sidecar,
+        beside.statistics,
+        beside.preview if options.preview else None,
         {name: sorted(map(named.outside, masks)) for name, masks in session.guides.items()},
         {
             name: int(np.isin(states[name], (Provenance.PROPAGATED, Provenance.INTERPOLATED)).sum())
             for name in states
         },
         tuple(one._replace(z=named.outside(one.z)) for one in found),
+        volumes_ml,
         {stage: round(value, 3) for stage, value in watch.seconds.items()},
         complete,
+    )
+
+
+def _draw(path: Path, session: Session, volume: Volume) -> None:
+    """Draw the labels, and below them the slices that were drawn; axial ones only."""
+    drawn: dict[int, list[str]] = {}
+    for organ, masks in session.guides.items() if session.axis == "z" else ():
+        for z, mask in masks.items():
+            if mask.any():
+                drawn.setdefault(z, []).append(organ)
+    guides = [(z, "drawn by hand", organs) for z, organs in sorted(drawn.items())]
+    write_preview(
+        path, volume, session.labels, session.names, window=usual_window(volume), guides=guides
     )
 
 

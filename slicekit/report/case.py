@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,10 @@ from slicekit.io import (
     write_labels,
     write_map,
 )
-from slicekit.io.atomic import staged, write_folder_atomically
 from slicekit.io.dicom.referring import is_dicom_labels_name
 from slicekit.io.nifti_write import is_nifti_name
 from slicekit.report.batch import Beside, outputs_beside
-from slicekit.report.beside import remove_stale, write_json, write_statistics
+from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.made import Wanted, digest, stamp, versions
 from slicekit.report.preview import write_preview
 from slicekit.volume import Volume
@@ -125,10 +123,10 @@ def segment_file(
         volume, model, organs=options.organs, selector=options.selector, progress=progress,
         uncertainty=options.uncertainty, name=str(scan),
     )  # fmt: skip
-    with staged(labels) as folder:
-        new = outputs_beside(folder / labels.name)
+    with together(labels) as staged_labels:
+        new = outputs_beside(staged_labels)
         with watch("write"):
-            write_labels(folder / labels.name, done.labels, like=volume, names=done.names)
+            write_labels(staged_labels, done.labels, like=volume, names=done.names)
             if done.uncertainty is not None:
                 write_map(new.uncertainty, done.uncertainty, like=volume)
         with watch("report"):
@@ -148,9 +146,8 @@ def segment_file(
             seconds, {organ: figures["volume_ml"] for organ, figures in stats.items()},
         )  # fmt: skip
         described = _describe(done, model, files, scan=scan, command=command)
-        made = _provenance(wanted_of(model, options), scan, folder / labels.name)
+        made = _provenance(wanted_of(model, options), scan, staged_labels)
         write_json(new.sidecar, described | made)
-        _publish(folder, labels, beside)
     return files
 
 
@@ -175,24 +172,6 @@ def wanted_of(model: Model, options: SegmentOptions) -> Wanted:
         preview=options.preview,
         uncertainty=options.uncertainty,
     )
-
-
-def _publish(folder: Path, labels: Path, beside: Beside) -> None:
-    """Give finished files their names, the sidecar last; what they replace goes first."""
-    new = folder / labels.name
-    remove_stale(beside)
-    if new.is_dir():
-        write_folder_atomically(labels, partial(_move_all, new))
-    else:
-        new.replace(labels)
-    for path in (beside.statistics, beside.preview, beside.uncertainty, beside.sidecar):
-        if (folder / path.name).exists():
-            (folder / path.name).replace(path)
-
-
-def _move_all(here: Path, there: Path) -> None:
-    for file in here.iterdir():
-        file.rename(there / file.name)
 
 
 def read_scan(scan: Path, options: SegmentOptions) -> Volume:

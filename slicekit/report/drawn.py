@@ -37,6 +37,8 @@ class CarryOptions:
     """First and last slice that may be answered."""
     suggestions: int = 3
     """Slices worth drawing next, at most so many."""
+    preview: bool = False
+    """Whether to draw a picture."""
     overwrite: bool = False
     """Whether results of an earlier run may be replaced."""
     volume_index: int | None = None

@@ -28,7 +28,7 @@ from slicekit.io import (
 )
 from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
-from slicekit.report.beside import remove_stale, write_json, write_statistics
+from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.case import CaseFiles
 from slicekit.report.drawn import NAMELESS, name_drawn
 from slicekit.report.preview import write_preview
@@ -114,13 +114,17 @@ def fewshot_file(
             DataWarning, stacklevel=2,
         )  # fmt: skip
     seconds = {"read": round(watch.seconds["read"], 3), **found.seconds}
-    files = _write(found, query, out, model, options, seconds)
     paths = {"support": support_scan, "support_labels": support_labels, "scan": query_scan}
     by_extent = options.extent_of is not None
-    said = _describe(
-        found, support, model, command=command, seconds=files.seconds, by_extent=by_extent
-    )
-    write_json(files.sidecar, {**said, **{key: str(path) for key, path in paths.items()}})
+    with together(out) as staged_labels:
+        files = _write(found, query, out, staged_labels, model, options, seconds)
+        said = _describe(
+            found, support, model, command=command, seconds=files.seconds, by_extent=by_extent
+        )
+        write_json(
+            outputs_beside(staged_labels).sidecar,
+            {**said, **{key: str(path) for key, path in paths.items()}},
+        )
     return files
 
 
@@ -175,24 +179,23 @@ def _write(
     found: Found,
     query: Volume,
     out: Path,
+    staged_labels: Path,
     model: FewShot,
     options: FewShotOptions,
     seconds: dict[str, float],
 ) -> CaseFiles:
-    """Write labels, statistics and picture; what an earlier run left beside them goes."""
-    beside = outputs_beside(out)
+    """Write labels, statistics and picture where they wait for the sidecar."""
+    beside, new = outputs_beside(out), outputs_beside(staged_labels)
     watch = Stopwatch()
     with watch("write"):
-        if options.overwrite:
-            remove_stale((beside.sidecar, beside.preview, beside.uncertainty))
-        write_labels(out, found.labels, like=query, overwrite=options.overwrite)
+        write_labels(staged_labels, found.labels, like=query, names=found.names)
         stats = write_statistics(
-            beside.statistics, found.image, found.image.with_array(found.labels.array),
+            new.statistics, found.image, found.image.with_array(found.labels.array),
             found.names, in_hu=model.recipe.input.modality == "CT",
             spacing_known=getattr(found.labels.source, "spacing_known", True),
         )  # fmt: skip
         if options.preview:
-            _draw(beside.preview, found, model)
+            _draw(new.preview, found, model)
     seconds = {**seconds, **watch.rounded()}
     volumes = {organ: figures["volume_ml"] for organ, figures in stats.items()}
     preview = beside.preview if options.preview else None

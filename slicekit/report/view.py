@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from slicekit.data.intensity import holds_hu
 from slicekit.volume import Volume, along
-from slicekit.windows import Window
+from slicekit.windows import ABDOMEN, Window, percentile_window
 
 _DARK = 0.08
 _LEAST_SHARE = 0.01
@@ -83,6 +84,13 @@ class View:
         turned = turned[::-1] if self.flip_rows else turned
         turned = turned[:, ::-1] if self.flip_columns else turned
         return turned[self.rows, self.columns]
+
+
+def usual_window(image: Volume) -> Window:
+    """Choose a window by what the intensities are: the abdomen's for HU, else of percentiles."""
+    if holds_hu(image):
+        return ABDOMEN
+    return percentile_window(image.array[np.isfinite(image.array)])
 
 
 def along_plane(volume: Volume, plane: Plane) -> Volume:

@@ -21,9 +21,9 @@ from slicekit.report.naming import name_all
 from slicekit.report.page.sources import CaseSource
 from slicekit.report.preview import draw_preview, spread_slices
 from slicekit.report.tile import BACKGROUND, Tile, draw_tile, png_bytes
-from slicekit.report.view import View
+from slicekit.report.view import View, usual_window
 from slicekit.volume import Volume
-from slicekit.windows import ABDOMEN, Window, percentile_window
+from slicekit.windows import ABDOMEN, Window
 
 _TILE_IN = 2.9
 _GAP_IN = 0.1
@@ -75,9 +75,9 @@ def read_scan(case: CaseSource) -> Volume:
 def window_of(image: Volume, side: Mapping[str, Any]) -> Window:
     """Choose the window of a picture: the model's, else one that suits the intensities."""
     told = side.get("window_hu")
-    if not holds_hu(image):
-        return percentile_window(image.array[np.isfinite(image.array)])
-    return Window.from_range(*told) if isinstance(told, list) and len(told) == 2 else ABDOMEN
+    if holds_hu(image) and isinstance(told, list) and len(told) == 2:
+        return Window.from_range(*told)
+    return usual_window(image)
 
 
 def compared_picture(
