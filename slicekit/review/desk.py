@@ -140,4 +140,4 @@ class Desk:
     def _keep_all(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):
             for work in list(self._open.values()):
-                work.keep_if_due()
+                work.keeper.keep_if_due()

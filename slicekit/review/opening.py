@@ -34,7 +34,7 @@ def read_sheet(case: ReviewCase, scan: Volume) -> Sheet:
     labels = None if given is None else read_labels(given, like=scan).array
     noted = case.read_sidecar().get("labels")
     names = case.organs or (LabelSet.from_dataset(noted) if noted else LabelSet({}))
-    nameless = (set() if labels is None else _ids_in(labels)) - set(names.ids.values())
+    nameless = (set() if labels is None else ids_in(labels)) - set(names.ids.values())
     if nameless:
         names = LabelSet({**names.ids, **{f"{_NAMELESS}{n}": n for n in sorted(nameless)}})
     if not names.ids:
@@ -51,7 +51,7 @@ def verdict_of(case: ReviewCase) -> dict[str, str]:
     return found if found.get("verdict") in VERDICTS else {}
 
 
-def _ids_in(labels: NDArray[Any]) -> set[int]:
+def ids_in(labels: NDArray[Any]) -> set[int]:
     """Return the ids of a label map, slice by slice, which is quicker than to sort it."""
     found: set[int] = set()
     for plane in labels:

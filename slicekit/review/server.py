@@ -20,6 +20,7 @@ from slicekit.errors import ShapeError, SlicekitError
 from slicekit.review.desk import Desk
 from slicekit.review.faults import described, status_of
 from slicekit.review.pages import Pages
+from slicekit.review.versions import listed
 from slicekit.review.work import Work
 
 _BINARY = "application/octet-stream"
@@ -128,9 +129,11 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         return Response(struct.pack("<I", len(head)) + head + planes, media_type=_BINARY)
 
     @app.put("/api/cases/{index}/slices/{z}")
-    async def put_slice(index: int, z: int, request: Request, drawn: str = "") -> dict[str, Any]:
+    async def put_slice(
+        index: int, z: int, request: Request, drawn: str = "", seen: int | None = None
+    ) -> dict[str, Any]:
         body = await request.body()
-        return await run_in_threadpool(_put, desk.work(index), z, body, drawn)
+        return await run_in_threadpool(_put, desk.work(index), z, body, drawn, seen)
 
     @app.post("/api/cases/{index}/organs")
     def add_organ(index: int, name: Annotated[str, Body(embed=True)]) -> dict[str, Any]:
@@ -156,6 +159,15 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         work = desk.work(index)
         return {"version": work.save(), "file": str(work.case.labels)}
 
+    @app.get("/api/cases/{index}/versions")
+    def kept_versions(index: int) -> dict[str, Any]:
+        return {"versions": listed(desk.work(index).case)}
+
+    @app.post("/api/cases/{index}/versions/{number}/restore")
+    def restore(index: int, number: int) -> dict[str, Any]:
+        work = desk.work(index)
+        return {"kept": work.restore(number), "organs": _organs(work)}
+
     @app.post("/api/cases/{index}/verdict")
     def judge(
         index: int,
@@ -167,7 +179,7 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         return dict(work.note)
 
 
-def _put(work: Work, z: int, body: bytes, drawn: str) -> dict[str, Any]:
+def _put(work: Work, z: int, body: bytes, drawn: str, seen: int | None) -> dict[str, Any]:
     """Take a slice as bytes, and the ids that count as drawn on it, between commas."""
     _expect_slice(work, z)
     _, rows, columns = work.scan.shape
@@ -181,7 +193,7 @@ def _put(work: Work, z: int, body: bytes, drawn: str) -> dict[str, Any]:
     if not all(word.isdecimal() and len(word) < 6 for word in words):
         raise ShapeError(f"drawn wants ids between commas, got {drawn[:80]!r}; load the page again")
     plane = np.frombuffer(body, kind).reshape(rows, columns)
-    revision = work.put(z, plane, {int(word) for word in words})
+    revision = work.put(z, plane, {int(word) for word in words}, seen=seen)
     ids = work.sheet.names.ids
     volumes = {ids[name]: ml for name, ml in work.volumes().items()}
     return {"revision": revision, "volumes_ml": volumes}

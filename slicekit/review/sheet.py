@@ -43,6 +43,19 @@ class Answer(NamedTuple):
     """Organ's id to ``(z,)`` doubt, 0 to 1."""
 
 
+class Piece(NamedTuple):
+    """One organ in one slice, as soon as it was carried there."""
+
+    number: int
+    """The organ's id."""
+    z: int
+    mask: NDArray[np.bool_]
+    """``(y, x)``."""
+    origin: int
+    """Number of ``Origin``."""
+    doubt: float
+
+
 class Sheet:
     """Labels of a scan, slice by slice, and what a person drew of them.
 
@@ -76,6 +89,7 @@ class Sheet:
         self.revision = 1
         """Grows with every change."""
         self._changed = np.ones(shape[0], np.int64)
+        self._put = np.zeros(shape[0], np.int64)
         self._counts = np.zeros((shape[0], 256), np.int64)
         for z in range(shape[0]):
             self._count(z)
@@ -123,10 +137,33 @@ class Sheet:
                 self.drawn[number].pop(z, None)
         self.drawn = {number: masks for number, masks in self.drawn.items() if masks}
         self._replace(z, plane.astype(self.labels.dtype))
+        self._put[z] = self.revision
+
+    def put_at(self, z: int) -> int:
+        """Return the revision at which a person last changed a slice; 0 for never."""
+        return int(self._put[z])
 
     def drawn_on(self, z: int) -> tuple[int, ...]:
         """Return the ids of the organs that are drawn on a slice."""
         return tuple(sorted(number for number, masks in self.drawn.items() if z in masks))
+
+    def show(self, piece: Piece) -> None:
+        """Show what was carried of one organ before the whole answer is known.
+
+        What is drawn by now stands; of overlapping organs the one that is shown keeps its voxels
+        until ``take`` decides.
+        """
+        number, z = piece.number, piece.z
+        self.origin.setdefault(number, self.origin_of(number))[z] = piece.origin
+        self.doubt.setdefault(number, self.doubt_of(number))[z] = piece.doubt
+        had = self._column(self._counts, number)[z]
+        if z in self.drawn.get(number, ()) or not (had or piece.mask.any()):
+            return
+        plane = self.labels[z].copy()
+        plane[plane == number] = 0
+        plane[piece.mask & (plane == 0)] = number
+        if not np.array_equal(plane, self.labels[z]):
+            self._replace(z, plane)
 
     def take(self, answer: Answer, slices: Iterable[int] | None = None) -> list[int]:
         """Show what was carried; what is drawn by now stands, and so does what else was given.
@@ -184,10 +221,15 @@ class Sheet:
             ShapeError: The labels have another shape.
         """
         expect_shape("saved labels", labels, " ".join(map(str, self.shape)))
+        before = {z for masks in self.drawn.values() for z in masks}
         self.drawn = {number: dict(masks) for number, masks in drawn.items() if masks}
+        self.origin, self.doubt = {}, {}
         for z, plane in enumerate(labels):
             if not np.array_equal(plane, self.labels[z]):
                 self._replace(z, plane.astype(self.labels.dtype))
+                before.add(z)
+        self.revision += 1
+        self._put[sorted(before | {z for masks in drawn.values() for z in masks})] = self.revision
 
     def changed_since(self, revision: int) -> list[int]:
         """Return the slices that have changed after a revision."""

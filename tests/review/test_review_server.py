@@ -273,12 +273,12 @@ def test_a_propagation_is_stopped(
 ) -> None:
     from slicekit.review import carry
 
-    def slow(session: Any, told: Any) -> None:
+    def slow(session: Any) -> Any:
         for n in range(2000):
-            told(n, 2000)
+            yield carry.Carried("organ", range(0), n, 2000)
             time.sleep(0.01)
 
-    monkeypatch.setattr(carry.Session, "propagate", slow)
+    monkeypatch.setattr(carry.Session, "carry", slow)
     client = make_client(scan, out=tmp_path / "out")
     z = int(np.flatnonzero(liver.any(axis=(1, 2)))[2])
     draw(client, z, liver[z])
