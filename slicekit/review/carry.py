@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from slicekit.inference.session import Carried, Session
 from slicekit.inference.stretch import Followed, Planes, Task
 from slicekit.labels import LabelSet
 from slicekit.review.anchors import Guides
+from slicekit.review.doubtful import NextSlice
 from slicekit.review.sheet import Answer, Origin, Piece
 from slicekit.volume import Volume
 
@@ -27,14 +27,6 @@ Shown = Callable[[Piece], None]
 """Gets every slice of a gap once the gap is finished."""
 
 _ONE_GAP = 2  # walks: there and back
-
-
-class NextSlice(NamedTuple):
-    """A slice worth drawing."""
-
-    z: int
-    organs: tuple[str, ...]
-    reason: str
 
 
 @dataclass

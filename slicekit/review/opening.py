@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slicekit.io import read_labels
 from slicekit.labels import LabelSet
 from slicekit.review.cases import ReviewCase
+from slicekit.review.doubtful import read_doubt
 from slicekit.review.sheet import Sheet
 from slicekit.review.store import load_drawings
 from slicekit.volume import Volume
@@ -40,6 +41,8 @@ def read_sheet(case: ReviewCase, scan: Volume) -> Sheet:
     if not names.ids:
         names = LabelSet({"organ": 1})
     sheet = Sheet(scan.shape, names, labels)
+    if labels is not None:
+        sheet.given_doubt = read_doubt(given, scan, labels)
     load_drawings(case, scan, sheet)
     return sheet
 

@@ -86,6 +86,8 @@ class Sheet:
         self.origin: dict[int, NDArray[np.uint8]] = {}
         """Of organs that were carried."""
         self.doubt: dict[int, NDArray[np.float32]] = {}
+        self.given_doubt: Mapping[int, NDArray[np.float32]] = {}
+        """Of given labels, where somebody knows."""
         self.revision = 1
         """Grows with every change."""
         self._changed = np.ones(shape[0], np.int64)
@@ -106,6 +108,11 @@ class Sheet:
         """Organ's id to the voxels it has now."""
         total = self._counts.sum(axis=0)
         return {n: int(total[n]) if n < len(total) else 0 for n in self.names.ids.values()}
+
+    @property
+    def area(self) -> dict[int, NDArray[np.int64]]:
+        """Organ's id to its voxels in every slice, ``(z,)``."""
+        return {n: self._column(self._counts, n).copy() for n in self.names.ids.values()}
 
     def put(self, z: int, plane: NDArray[Any], drawn: Collection[int]) -> None:
         """Take a slice as a person left it.
@@ -261,6 +268,9 @@ class Sheet:
     def doubt_of(self, number: int) -> NDArray[np.float32]:
         """Return how doubtful an organ is, ``(z,)``, 0 to 1; 0 where it is drawn."""
         found = self.doubt.get(number, np.zeros(len(self.labels), np.float32)).copy()
+        if number in self.given_doubt:
+            given = self.origin_of(number) == Origin.GIVEN
+            found[given] = self.given_doubt[number][given]
         found[list(self.drawn.get(number, ()))] = 0
         return found
 

@@ -15,6 +15,7 @@ from slicekit.io import read_volume
 from slicekit.labels import LabelSet
 from slicekit.review.anchors import guides_of
 from slicekit.review.cases import ReviewCase
+from slicekit.review.doubtful import NextSlice, most_doubtful
 from slicekit.review.job import BusyError, Job, StaleError, Told
 from slicekit.review.keeper import Keeper
 from slicekit.review.lock import Lock
@@ -26,7 +27,7 @@ from slicekit.windows import Window
 
 if TYPE_CHECKING:
     from slicekit.inference.model import Carrier
-    from slicekit.review.carry import Courier, NextSlice
+    from slicekit.review.carry import Courier
 
 _SUGGESTIONS = 3
 _AT_ONCE = 16
@@ -69,6 +70,8 @@ class Work:
             self._lock.release()
             raise
         self.keeper = Keeper(case, self.scan, self.sheet, self._guard)
+        if not self.sheet.drawn:
+            self._next = self._doubtful()
 
     def put(
         self, z: int, plane: NDArray[Any], drawn: Collection[int], *, seen: int | None = None
@@ -159,7 +162,7 @@ class Work:
             raise BusyError("a propagation is running; wait until it is done, or stop it first")
         kept = self.keeper.restore(number)
         with self._guard:
-            self._next = ()
+            self._next = () if self.sheet.drawn else self._doubtful()
         return kept
 
     def close(self) -> None:
@@ -192,7 +195,7 @@ class Work:
                 "origin": {n: sheet.origin_of(n).tolist() for n in ids.values()},
                 "doubt": {
                     n: np.round(sheet.doubt_of(n), 3).tolist() for n in ids.values()
-                    if n in sheet.doubt
+                    if n in sheet.doubt or n in sheet.given_doubt
                 },
                 "volumes_ml": {ids[name]: ml for name, ml in self.volumes().items()},
                 "next": [
@@ -218,6 +221,11 @@ class Work:
             planes = b"".join(self.sheet.labels[z].astype(kind).tobytes() for z in shown)
             return self.sheet.revision, shown, empty, planes
 
+    def _doubtful(self) -> tuple[NextSlice, ...]:
+        """Return what to look at first of labels that were given."""
+        sheet = self.sheet
+        return most_doubtful(sheet.given_doubt, sheet.area, sheet.names, count=_SUGGESTIONS)
+
     def _expect_open(self) -> None:
         if self._closed:
             raise BusyError(
@@ -239,7 +247,7 @@ class Work:
             courier = self._courier = Courier(self.scan, names, carrier)
         given = {(name, z) for name, masks in guides.items() for z in masks} - drawn
         answer = courier.carry(guides, given=given, told=told, shown=self._show)
-        suggestions = courier.suggest(_SUGGESTIONS)
+        suggestions = courier.suggest(_SUGGESTIONS) if guides else self._doubtful()
         for first in range(0, self.scan.shape[0], _AT_ONCE):
             with self._guard:
                 self.sheet.take(answer, range(first, min(first + _AT_ONCE, self.scan.shape[0])))
