@@ -48,6 +48,7 @@ class Desk:
         self._device, self._windows = device, tuple(windows)
         self._carrier: Carrier | None = None
         self._loading = threading.Lock()
+        self._faults: dict[int, dict[str, Any]] = {}  # of cases that could not be opened
         self._open: OrderedDict[int, Work] = OrderedDict()
         self._opening = threading.Lock()
         self._ended = threading.Event()
@@ -67,7 +68,12 @@ class Desk:
             )
         with self._opening:
             if index not in self._open:
-                work = Work(self.cases[index], self.carrier, windows=self._windows)
+                try:
+                    work = Work(self.cases[index], self.carrier, windows=self._windows)
+                except SlicekitError as fault:
+                    self._faults[index] = described(fault)
+                    raise
+                self._faults.pop(index, None)
                 self._open[index] = work
             self._open.move_to_end(index)
             for other in list(self._open)[:-1]:
@@ -82,7 +88,7 @@ class Desk:
             work = self._open.get(index)
             try:
                 note = dict(case.read_sidecar()) if work is None else dict(work.note)
-                fault = None
+                fault = self._faults.get(index)
             except SlicekitError as error:
                 note, fault = {}, described(error)
             found.append({

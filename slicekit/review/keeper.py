@@ -20,7 +20,7 @@ from slicekit.volume import Volume
 
 log = logging.getLogger(__name__)
 
-_QUIET_S, _LONGEST_S = 1.0, 6.0
+_QUIET_S, _LONGEST_S, _AGAIN_S = 1.0, 6.0, 5.0
 
 
 class Keeper:
@@ -38,7 +38,7 @@ class Keeper:
     ) -> None:
         self._case, self._scan, self._sheet, self._guard = case, scan, sheet, guard
         self._saving = threading.Lock()  # one writer at a time
-        self._dirty_since = self._touched = 0.0
+        self._dirty_since = self._touched = self._failed = 0.0
         self._saved_revision = 0
         self._version = (0, 0)  # revision of the sheet, and the version that equals it
         self.fault: dict[str, Any] | None = None
@@ -62,6 +62,12 @@ class Keeper:
     def version(self) -> int:
         """The version that was saved or restored last; 0 for none since the case was opened."""
         return self._version[1]
+
+    @property
+    def shown_version(self) -> int:
+        """The version that is shown as it was saved; 0 where something has changed since."""
+        revision, number = self._version
+        return number if revision == self._sheet.revision else 0
 
     def touch(self) -> None:
         """Note that something has changed; what was accepted was something else."""
@@ -140,14 +146,15 @@ class Keeper:
             waits = self._dirty_since and (
                 now - self._touched > _QUIET_S or now - self._dirty_since > _LONGEST_S
             )
-        if waits:
+        if waits and not (self.fault and now - self._failed < _AGAIN_S):
             try:
                 self.keep()
                 self.fault = None
             except SlicekitError as fault:  # told on the page; it is tried again
-                self.fault = described(fault)
-                self._touched = time.monotonic()
-                log.warning("autosave: %s", fault)
+                said = described(fault)
+                if said != self.fault:
+                    log.warning("autosave: %s", fault)
+                self.fault, self._failed = said, time.monotonic()
 
     def volumes(self) -> dict[str, float]:
         """Return the volume of every organ in ml."""

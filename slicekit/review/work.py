@@ -22,7 +22,6 @@ from slicekit.review.lock import Lock
 from slicekit.review.opening import VERDICTS, read_sheet
 from slicekit.review.picture import Picture
 from slicekit.review.sheet import Piece
-from slicekit.review.versions import versions
 from slicekit.windows import Window
 
 if TYPE_CHECKING:
@@ -205,9 +204,10 @@ class Work:
                 "job": vars(self.job.progress),
                 "saved": self.keeper.saved,
                 "kept": self.keeper.kept,
+                "carried": bool(sheet.origin),
                 "begun": bool(sheet.drawn or sheet.origin or self.keeper.version),
                 "autosave_fault": self.keeper.fault,
-                "versions": len(versions(self.case)),
+                "version": self.keeper.shown_version,
                 **self.note,
             }  # fmt: skip
 
