@@ -9,7 +9,7 @@ const el = (id) => document.getElementById(id);
 export function showStatus(scan, editor) {
   const { state } = scan;
   const { job } = state;
-  const drawn = scan.localDrawn.size > 0 || state.begun
+  const drawn = scan.localDrawn.size > 0 || state.carried
     || Object.values(state.origin).some((values) => values.includes(1));
   el("undo").disabled = !editor.past.length;
   el("redo").disabled = !editor.future.length;
@@ -47,8 +47,8 @@ function showKept(scan) {
     : fault ? ["drawings are not kept", "fault", `${fault.cause}; ${fault.cure}`]
       : under ? ["keeping …", "", "Drawings are being written"]
         : state.saved ? ["saved", "", scan.about.out]
-          : state.begun ? ["drawings kept, labels not saved", "",
-            `Drawings are written by themselves; Save writes ${scan.about.out}`]
+          : state.begun ? ["labels not saved", "",
+            `Drawings are kept by themselves; Save writes ${scan.about.out}`]
             : ["nothing changed", "", "Nothing was drawn yet"];
   const box = el("kept");
   if (box.textContent !== text) box.textContent = text; // else it is read aloud again
