@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slicekit.errors import SlicekitError
 from slicekit.review.cases import ReviewCase
 from slicekit.review.faults import UnknownCaseError, described
+from slicekit.review.job import BusyError
 from slicekit.review.work import Work
 from slicekit.windows import Window
 
@@ -80,6 +81,17 @@ class Desk:
                 if len(self._open) > _MOST_OPEN and not self._open[other].job.progress.running:
                     self._open.pop(other).close()
             return self._open[index]
+
+    def watched(self, index: int) -> Work:
+        """Return a case that is open; looking on opens none and closes none.
+
+        Raises:
+            BusyError: It is not open.
+        """
+        work = self._open.get(index)
+        if work is None:
+            raise BusyError("the case was closed, for others were opened; choose it again")
+        return work
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the list of cases, ready for JSON."""

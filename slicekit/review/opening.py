@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,11 @@ def read_sheet(case: ReviewCase, scan: Volume) -> Sheet:
         names = LabelSet({**names.ids, **{f"{_NAMELESS}{n}": n for n in sorted(nameless)}})
     if not names.ids:
         names = LabelSet({"organ": 1})
-    sheet = Sheet(scan.shape, names, labels)
+    sheet = Sheet(scan.shape, names, labels, revision=time.time_ns() // 1_000_000)
     if labels is not None:
         sheet.given_doubt = read_doubt(given, scan, labels)
     load_drawings(case, scan, sheet)
+    sheet.forget_puts()  # a page may be open that drew them, before the server was started anew
     return sheet
 
 

@@ -115,8 +115,8 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
     """Add what changes while somebody works."""
 
     @app.get("/api/cases/{index}/state")
-    def state(index: int) -> dict[str, Any]:
-        return desk.work(index).state()
+    def state(index: int, watch: bool = False) -> dict[str, Any]:
+        return (desk.watched(index) if watch else desk.work(index)).state()
 
     @app.get("/api/cases/{index}/labels")
     def labels(index: int, since: Annotated[int, Query(ge=0)] = 0) -> Response:

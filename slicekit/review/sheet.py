@@ -49,10 +49,8 @@ class Piece(NamedTuple):
     number: int
     """The organ's id."""
     z: int
-    mask: NDArray[np.bool_]
-    """``(y, x)``."""
+    mask: NDArray[np.bool_]  # (y, x)
     origin: int
-    """Number of ``Origin``."""
     doubt: float
 
 
@@ -65,13 +63,19 @@ class Sheet:
         shape: ``(z, y, x)`` of the scan.
         names: Organs and their ids.
         given: Labels that are there already, ``(z, y, x)`` ids; ``None`` for none.
+        revision: Where to count changes from; larger than any told of this case before.
 
     Raises:
         ShapeError: The labels have another shape.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], names: LabelSet, given: NDArray[Any] | None = None
+        self,
+        shape: tuple[int, int, int],
+        names: LabelSet,
+        given: NDArray[Any] | None = None,
+        *,
+        revision: int = 1,
     ) -> None:
         self.names = names
         kind = np.uint16 if max(names.ids.values(), default=0) > 255 else np.uint8
@@ -88,9 +92,9 @@ class Sheet:
         self.doubt: dict[int, NDArray[np.float32]] = {}
         self.given_doubt: Mapping[int, NDArray[np.float32]] = {}
         """Of given labels, where somebody knows."""
-        self.revision = 1
+        self.revision = revision
         """Grows with every change."""
-        self._changed = np.ones(shape[0], np.int64)
+        self._changed = np.full(shape[0], revision, np.int64)
         self._put = np.zeros(shape[0], np.int64)
         self._counts = np.zeros((shape[0], 256), np.int64)
         for z in range(shape[0]):
@@ -131,7 +135,8 @@ class Sheet:
         if not 0 <= z < depth:
             raise ShapeError(f"there is no slice {z}; they go from 0 to {depth - 1}")
         expect_shape("the slice", plane, f"{rows} {columns}")
-        strange = ({int(n) for n in np.unique(plane)} | set(drawn)) - {0, *self.names.ids.values()}
+        there = set(np.flatnonzero(np.bincount(plane.ravel())).tolist())
+        strange = (there | set(drawn)) - {0, *self.names.ids.values()}
         if strange or 0 in drawn:
             raise LabelError(
                 f"no organ has the id {min(strange, default=0)}; add the organ first, there are: "
@@ -146,6 +151,10 @@ class Sheet:
         self._replace(z, plane.astype(self.labels.dtype))
         self._put[z] = self.revision
 
+    def forget_puts(self) -> None:
+        """Regard every slice as one that nobody has changed yet."""
+        self._put[:] = 0
+
     def put_at(self, z: int) -> int:
         """Return the revision at which a person last changed a slice; 0 for never."""
         return int(self._put[z])
@@ -155,11 +164,7 @@ class Sheet:
         return tuple(sorted(number for number, masks in self.drawn.items() if z in masks))
 
     def show(self, piece: Piece) -> None:
-        """Show what was carried of one organ before the whole answer is known.
-
-        What is drawn by now stands; of overlapping organs the one that is shown keeps its voxels
-        until ``take`` decides.
-        """
+        """Show what was carried of one organ until ``take`` decides; others keep their voxels."""
         number, z = piece.number, piece.z
         self.origin.setdefault(number, self.origin_of(number))[z] = piece.origin
         self.doubt.setdefault(number, self.doubt_of(number))[z] = piece.doubt

@@ -87,18 +87,28 @@ def load_drawings(case: ReviewCase, scan: Volume, sheet: Sheet) -> bool:
     sheet.put_back(saved.labels, drawn)
     note = case.read_sidecar()
     if sheet.given is None:  # this time nobody named the labels that were given then
-        sheet.take_as_given(_given_then(sheet, note.get("origin", {})))
+        sheet.take_as_given(_given_then(sheet, mapping(note.get("origin"))))
     take_origins(sheet, note)
     return True
 
 
 def take_origins(sheet: Sheet, note: Mapping[str, Any]) -> None:
     """Tell a sheet where the slices of organs that were carried come from, as a note has it."""
-    origin, doubt = note.get("origin", {}), note.get("doubt", {})
+    origin, doubt = mapping(note.get("origin")), mapping(note.get("doubt"))
     for name in set(origin) & set(doubt) & set(sheet.names.names):  # those that were carried
-        if len(origin[name]) == len(doubt[name]) == sheet.shape[0]:
-            sheet.origin[sheet.names.ids[name]] = np.array(origin[name], np.uint8)
-            sheet.doubt[sheet.names.ids[name]] = np.array(doubt[name], np.float32)
+        try:
+            kinds = np.array([Origin(number) for number in origin[name]], np.uint8)
+            shares = np.array(doubt[name], np.float32)
+        except (TypeError, ValueError):
+            continue  # a hint that was tampered with; labels and drawings are elsewhere
+        if kinds.shape == shares.shape == (sheet.shape[0],) and np.isfinite(shares).all():
+            sheet.origin[sheet.names.ids[name]] = kinds
+            sheet.doubt[sheet.names.ids[name]] = shares
+
+
+def mapping(found: object) -> Mapping[str, Any]:
+    """Return an object of a note, and an empty one where something else stands."""
+    return found if isinstance(found, dict) else {}
 
 
 def drawn_slices(held: Snapshot) -> dict[str, list[int]]:

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slicekit.errors import LabelError, ReadError, WriteError
+from slicekit.errors import ReadError, WriteError
 from slicekit.io import read_labels, write_labels
 from slicekit.io.atomic import why_not_written, write_atomically, write_text
 from slicekit.labels import LabelSet
 from slicekit.review.cases import VERSIONS, ReviewCase
 from slicekit.review.faults import UnknownCaseError
 from slicekit.review.opening import ids_in
-from slicekit.review.store import Snapshot, drawn_slices
+from slicekit.review.store import Snapshot, drawn_slices, mapping
 from slicekit.volume import Volume
 
 _ENDING = ".nii.gz"
@@ -127,11 +127,13 @@ def read_version(case: ReviewCase, scan: Volume, number: int) -> Snapshot:
         drawn: dict[int, dict[int, Any]] = {}
         for name, zs in note["drawn"].items():
             n = names.ids[name]
-            drawn[n] = {int(z): np.asarray(labels[z] == n) for z in zs}
+            drawn[n] = {z: np.asarray(labels[z] == n) for z in zs}
+            if not all(type(z) is int and 0 <= z < len(labels) for z in zs):
+                raise ValueError(f"{name} cannot be drawn on {zs}")
         nameless = ids_in(labels) - set(names.ids.values())
         if nameless:
             raise ValueError(f"it does not name the ids {sorted(nameless)}")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, LabelError) as fault:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as fault:
         raise ReadError(
             found.note, f"is no note of this version ({fault}); open its labels with --labels"
         ) from fault
@@ -147,13 +149,16 @@ def listed(case: ReviewCase) -> list[dict[str, Any]]:
             note = one.read_note()
         except ReadError:
             note = {}
-        drawn = note.get("drawn", {})
+        drawn = mapping(note.get("drawn"))
+        volumes = mapping(note.get("volumes_ml"))
         found.append({
             "number": one.number,
-            "at": note.get("at"),
-            "why": note.get("why", "saved"),
-            "volumes_ml": note.get("volumes_ml", {}),
-            "drawn": len({z for zs in drawn.values() for z in zs}),
+            "at": str(note.get("at", "")),
+            "why": str(note.get("why", "saved")),
+            "volumes_ml": {
+                name: ml for name, ml in volumes.items() if isinstance(ml, int | float)
+            },
+            "drawn": len({z for zs in drawn.values() if isinstance(zs, list) for z in zs}),
             "complete": bool(note),
         })  # fmt: skip
     return found

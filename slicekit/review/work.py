@@ -200,6 +200,7 @@ class Work:
                 "next": [
                     {"z": one.z, "organs": [ids[o] for o in one.organs], "reason": one.reason}
                     for one in self._next
+                    if not all(one.z in sheet.drawn.get(ids[o], {}) for o in one.organs)
                 ],
                 "job": vars(self.job.progress),
                 "saved": self.keeper.saved,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -136,3 +137,27 @@ def test_finished_gaps_are_shown_while_others_are_carried(
         assert all(origin[z] == Origin.INTERPOLATED for z in slices)
     first = inner[0][1]
     assert any(first[z] == Origin.UNSEEN for z in range(4, 12) if z != 7)
+
+
+def test_a_page_that_outlives_its_server_goes_on(
+    make_client: Callable[..., Any], scan: Path, tmp_path: Path
+) -> None:
+    first = make_client(scan, out=tmp_path / "out")
+    seen = draw(first, 3, 10).json()["revision"]
+    again = make_client(scan, out=tmp_path / "out", after_the_others=True)
+    assert again.get("/api/cases/0/state").json()["revision"] > seen
+    assert draw(again, 3, 20, seen=seen).status_code == 200, "its own drawing"
+
+
+def test_a_note_that_was_tampered_with_still_restores(client: Any, tmp_path: Path) -> None:
+    draw(client, 3, 10)
+    client.post("/api/cases/0/save")
+    note = tmp_path / "out" / "versions" / "patient" / "0001.json"
+    content = json.loads(note.read_text())
+    for origin, doubt in ([7] * 16, [0.5] * 16), ([2] * 16, ["x"] * 16), (3, 4), ([2], [1]):
+        note.write_text(
+            json.dumps({**content, "origin": {"organ": origin}, "doubt": {"organ": doubt}})
+        )
+        draw(client, 5, 10)
+        assert client.post("/api/cases/0/versions/1/restore").status_code == 200
+        assert drawn(client) == [3]

@@ -85,10 +85,16 @@ def test_what_is_no_version_is_refused(case: ReviewCase, image: Volume) -> None:
     with pytest.raises(UnknownCaseError, match="not kept any more"):
         read_version(case, image, 2)
     (one,) = versions(case)
-    for content in ('{"labels": {"spleen": 2}, "drawn": {}}', "{}", "[]", "{"):
+    organs = '{"labels": {"liver": 1}, "drawn": '
+    for content in (
+        '{"labels": {"spleen": 2}, "drawn": {}}', "{}", "[]", "{",
+        organs + "[3]}", organs + '{"liver": 3}}', organs + '{"liver": [-1]}}',
+        organs + '{"liver": ["3"]}}', organs + '{"liver": [99]}}', organs + '{"spleen": [3]}}',
+    ):  # fmt: skip
         one.note.write_text(content)
         with pytest.raises(ReadError, match="with --labels"):
             read_version(case, image, 1)
+        listed(case)
     one.note.unlink()
     with pytest.raises(ReadError, match="with --labels"):
         read_version(case, image, 1)

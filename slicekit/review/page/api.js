@@ -35,7 +35,7 @@ export function openCase(index) {
   return {
     index,
     about: () => json(ask("GET", at)),
-    state: () => json(ask("GET", `${at}/state`)),
+    state: (watch = false) => json(ask("GET", `${at}/state${watch ? "?watch=true" : ""}`)),
     image: (signal) => ask("GET", `${at}/image`, { signal }),
     async imageSlice(z) {
       const answer = await ask("GET", `${at}/image/${z}`);

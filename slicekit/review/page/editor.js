@@ -105,6 +105,7 @@ export class Editor {
     const { going } = this;
     this.going = null;
     if (this.scan) this.scan.held = -1;
+    if (going?.kind === "contrast") this.onContrast(0, 0, true);
     if (going?.kind === "stroke" && going.changed) this.commit(going.z, going.before);
   }
 

@@ -19,6 +19,7 @@ import { View } from "./view.js";
 import { Windows } from "./windows.js";
 
 const LOOK_MS = 2000;
+const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
 
 const el = (id) => document.getElementById(id);
 const view = new View(el("axial"));
@@ -82,8 +83,7 @@ function showScan() {
     editor.forgetSteps(z);
     showLabelsAnew();
   };
-  editor.past = [];
-  editor.future = [];
+  editor.forgetSteps();
   view.show(scan);
   bar.show(scan);
   windows.show(scan.about.presets);
@@ -132,12 +132,12 @@ function refreshSoon(wait = 250) {
   fetchSoon = setTimeout(refresh, wait);
 }
 
-// What was changed elsewhere: in another window, or by a script.
+// What was changed in another window, or by a script.
 async function look() {
   const seen = scan;
   if (!seen || document.hidden || seen.sending || carrying.watching) return;
   try {
-    await seen.refresh();
+    await seen.refresh(true);
     if (seen !== scan || seen.sending) return;
     if (Object.keys(seen.state.volumes_ml).length !== seen.organs.length) {
       takeOrgans((await seen.api.about()).organs);
@@ -145,7 +145,7 @@ async function look() {
     if (seen.state.revision !== seen.revision && await seen.syncLabels()) showLabelsAnew();
     if (seen.state.job.running) watchJob();
   } catch (fault) {
-    if (!isAway(fault)) tell(fault); // else it is told beside the title
+    if (!isAway(fault) && fault.status !== 409) tell(fault); // told beside the title; closed
   }
   showState();
 }
@@ -234,12 +234,7 @@ const openVersions = guarded(() => versions.open(scan));
 listen({
   ready: () => scan !== null,
   keys: {
-    ArrowUp: () => goTo(view.z + 1),
-    ArrowRight: () => goTo(view.z + 1),
-    ArrowDown: () => goTo(view.z - 1),
-    ArrowLeft: () => goTo(view.z - 1),
-    PageUp: () => goTo(view.z + 10),
-    PageDown: () => goTo(view.z - 10),
+    ...Object.fromEntries(Object.entries(STEPS).map(([key, by]) => [key, () => goTo(view.z + by)])),
     0: () => view.fit(),
     d: () => tools.choose("draw"),
     e: () => tools.choose("erase"),
@@ -275,10 +270,8 @@ for (const [id, act] of Object.entries(clicks)) el(id).addEventListener("click",
 el("shown").addEventListener("change", () => showLabels(el("shown").checked));
 el("add-organ").addEventListener("submit", addOrgan);
 
-windows.onChange = (chosen, done) => {
-  view.setWindow(chosen);
-  if (done) planes.setWindow(chosen);
-};
+windows.onChange = (chosen, done) => (done ? [view, planes] : [view])
+  .forEach((one) => one.setWindow(chosen));
 windows.onChosen = () => view.canvas.focus();
 bar.onGo = goTo;
 planes.onGo = (z) => { if (z !== view.z) goTo(z); };
@@ -286,7 +279,7 @@ versions.onRestore = restore;
 editor.onTurn = (step) => goTo(view.z - step);
 editor.onSay = say;
 editor.onRestore = takeBack;
-editor.onContrast = (right, down) => windows.drag(right, down);
+editor.onContrast = (right, down, done) => windows.drag(right, down, done);
 editor.onChange = () => { showState(); planes.refreshSoon(); refreshSoon(); };
 editor.onHover = (at) => { el("under").textContent = scan && at ? scan.under(view.z, at) : ""; };
 organs.onChoose = (id, colour) => {
@@ -299,7 +292,6 @@ window.addEventListener("beforeunload", (event) => {
 });
 document.addEventListener("visibilitychange", look);
 setInterval(look, LOOK_MS);
-
 setUsable(false);
 window.slicekit = { get scan() { return scan; }, view, editor, organs }; // for a look from outside
 guarded(async () => {

@@ -145,8 +145,9 @@ export class Scan {
     return found.slices.length + found.empty.length - passed;
   }
 
-  async refresh() {
-    const state = await this.api.state().catch((fault) => {
+  // `watch` only looks on: a case that the server has closed stays closed.
+  async refresh(watch = false) {
+    const state = await this.api.state(watch).catch((fault) => {
       this.away = isAway(fault);
       throw fault;
     });

@@ -23,7 +23,7 @@ export class Windows {
   }
 
   // To the right for more contrast, upwards for a brighter picture; in pixels.
-  drag(right, down) {
+  drag(right, down, done = false) {
     if (!this.chosen) return;
     const { low, high } = this.chosen;
     const width = Math.max((high - low) * Math.exp(-right / 250), 1e-6);
@@ -35,6 +35,6 @@ export class Windows {
     if (!option) this.select.append(option = new Option(text, OWN));
     option.textContent = text;
     this.select.value = OWN;
-    this.onChange(this.own, false);
+    this.onChange(this.own, done);
   }
 }
