@@ -121,12 +121,14 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/cases/{index}/labels")
     def labels(index: int, since: Annotated[int, Query(ge=0)] = 0) -> Response:
         work = desk.work(index)
-        revision, slices, empty, planes = work.planes_since(since)
-        kind = work.sheet.labels.dtype.itemsize
-        about = {"revision": revision, "slices": slices, "empty": empty, "label_bytes": kind}
+        found = work.planes_since(since)
+        about = {
+            "revision": found.revision, "slices": found.shown, "empty": found.empty,
+            "put_at": found.put_at, "label_bytes": work.sheet.labels.dtype.itemsize,
+        }  # fmt: skip
         head = json.dumps(about).encode()
         head += b" " * (-len(head) % 4)  # what follows is aligned, as browsers want it
-        return Response(struct.pack("<I", len(head)) + head + planes, media_type=_BINARY)
+        return Response(struct.pack("<I", len(head)) + head + found.planes, media_type=_BINARY)
 
     @app.put("/api/cases/{index}/slices/{z}")
     async def put_slice(

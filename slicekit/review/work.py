@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,20 @@ _AT_ONCE = 16
 
 GetCarrier = Callable[[], "Carrier | None"]
 """Returns the propagator, ``None`` where shapes are interpolated; may take seconds at first."""
+
+
+class ChangedPlanes(NamedTuple):
+    """Slices that have changed."""
+
+    revision: int
+    """At which this is so."""
+    shown: list[int]
+    empty: list[int]
+    """Slices without any organ."""
+    put_at: dict[int, int]
+    """Slice to the revision at which a person last changed it; 0 for never."""
+    planes: bytes
+    """Those that are not empty, one after the other, little-endian."""
 
 
 class Work:
@@ -212,15 +226,16 @@ class Work:
                 **self.note,
             }  # fmt: skip
 
-    def planes_since(self, revision: int) -> tuple[int, list[int], list[int], bytes]:
-        """Return the revision, slices that have changed, those of them empty, and the others."""
+    def planes_since(self, revision: int) -> ChangedPlanes:
+        """Return what has changed after a revision."""
         with self._guard:
             changed = self.sheet.changed_since(revision)
             empty = [z for z in changed if self.sheet.is_empty(z)]
             shown = sorted(set(changed) - set(empty))
             kind = self.sheet.labels.dtype.newbyteorder("<")
             planes = b"".join(self.sheet.labels[z].astype(kind).tobytes() for z in shown)
-            return self.sheet.revision, shown, empty, planes
+            put_at = {z: self.sheet.put_at(z) for z in changed}
+            return ChangedPlanes(self.sheet.revision, shown, empty, put_at, planes)
 
     def _doubtful(self) -> tuple[NextSlice, ...]:
         """Return what to look at first of labels that were given."""

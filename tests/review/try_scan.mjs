@@ -24,7 +24,7 @@ function made() {
       const planes = new Uint8Array(slices.flatMap((z) => Array(size).fill(server.values[z])));
       const { revision } = server;
       await server.pause;
-      return { revision, slices, empty: [], label_bytes: 1, planes };
+      return { revision, slices, empty: [], label_bytes: 1, planes, put_at: { ...server.put } };
     },
     state: async () => ({ revision: server.revision, origin: {}, volumes_ml: {} }),
     putSlice: async (z, plane, drawn, seen) => {
@@ -72,6 +72,8 @@ const shown = (scan) => [0, 1, 2, 3].map((z) => scan.plane(z)[0]);
   other.api = one.api;
   await Promise.all([one.syncLabels(), other.syncLabels()]);
   const refused = [];
+  const others = [];
+  one.onOthers = (z) => others.push(z);
   other.onRefused = (z) => refused.push(z);
   one.plane(3).fill(4);
   await one.send(3, new Set([4]));
@@ -81,6 +83,13 @@ const shown = (scan) => [0, 1, 2, 3].map((z) => scan.plane(z)[0]);
   other.plane(3).fill(6);
   await other.send(3, new Set([6]));
   assert.equal(one.server.values[3], 6, "once it was seen");
+  await one.syncLabels();
+  assert.deepEqual([others, one.plane(3)[0]], [[3], 6], "undo must not wipe it out");
+  one.plane(2).fill(9);
+  await one.send(2, new Set([9]));
+  one.revision = 0;
+  await one.syncLabels();
+  assert.deepEqual(others, [3], "its own are no others");
 }
 { // what is drawn while the server is away goes out when it is back
   const scan = made();
@@ -94,6 +103,25 @@ const shown = (scan) => [0, 1, 2, 3].map((z) => scan.plane(z)[0]);
   scan.server.away = false;
   await sending;
   assert.deepEqual([scan.away, scan.server.values[0]], [false, 3]);
+}
+{ // a propagation that was asked for is running, whatever the server told just before
+  const scan = made();
+  const idle = { running: false, outcome: "" };
+  const { state } = scan.api;
+  scan.api.state = async () => ({ ...await state(), job: idle });
+  await scan.refresh();
+  let answer = null;
+  scan.api.propagate = () => new Promise((resolve) => { answer = resolve; });
+  const late = scan.refresh();
+  const started = scan.propagate();
+  await late;
+  await scan.refresh();
+  assert.equal(scan.state.job.running, true);
+  answer({ running: true });
+  await started;
+  assert.equal(scan.state.job.running, true);
+  await scan.refresh();
+  assert.equal(scan.state.job.running, false, "it was a short one");
 }
 { // a server that was started anew counts anew
   const scan = made();

@@ -10,23 +10,20 @@ export class Carrying {
     this.watching = false;
   }
 
-  async start(scan) {
-    const before = scan.state.job;
-    if (before.running) return;
+  // `isShown` tells whether the page still shows this scan.
+  async start(scan, isShown) {
+    if (scan.state.job.running) return;
+    const started = scan.propagate();
+    this.show();
     try {
-      scan.state.job = { running: true, done: 0, total: 0 }; // shown before the server answers
-      this.show();
-      await scan.allSent();
-      await scan.api.propagate();
+      await started;
     } catch (fault) {
-      scan.state.job = before;
       this.show();
       throw fault;
     }
-    await this.watch(scan, () => true);
+    await this.watch(scan, isShown);
   }
 
-  // `isShown` tells whether the page still shows this scan.
   async watch(scan, isShown) {
     if (this.watching) return;
     this.watching = true;

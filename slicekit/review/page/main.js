@@ -35,12 +35,14 @@ const remarks = new Map(); // of cases that were left before a verdict
 let scan = null;
 let opening = 0;
 let fetchSoon = 0;
+let verdict = ""; // that the list shows
 
 // Cases ---------------------------------------------------------------------------------------
 
 async function listCases(here = scan?.index) {
   const { cases, model_fault: fault } = await api.cases();
   showCases(el("cases"), cases, here, openCase);
+  verdict = cases[here]?.verdict ?? "";
   return { cases, fault };
 }
 
@@ -78,7 +80,7 @@ const openCase = guarded(async (index) => {
 function showScan() {
   scan.onImage = (z) => { if (z === view.z || z === -1) view.paintGray(); };
   scan.onSent = showState;
-  scan.onFault = tell;
+  Object.assign(scan, { onFault: tell, onOthers: (z) => editor.forgetSteps(z) });
   scan.onRefused = (z) => {
     editor.forgetSteps(z);
     showLabelsAnew();
@@ -111,6 +113,9 @@ function showState() {
   organs.update(scan.state.volumes_ml);
   bar.draw(view.z, organs.chosen);
   showStatus(scan, editor);
+  if (scan.state.verdict === verdict) return;
+  verdict = scan.state.verdict;
+  guarded(listCases)();
 }
 
 function showLabelsAnew() {
@@ -152,12 +157,9 @@ async function look() {
 
 // Propagation ---------------------------------------------------------------------------------
 
-const propagate = guarded(() => carrying.start(scan));
+const propagate = guarded((started = scan) => carrying.start(started, () => scan === started));
 const stop = guarded(() => scan.api.stop());
-const watchJob = guarded(() => {
-  const watched = scan;
-  return carrying.watch(watched, () => scan === watched);
-});
+const watchJob = guarded((watched = scan) => carrying.watch(watched, () => scan === watched));
 
 async function carried(outcome) {
   const { fault } = await listCases();
@@ -187,7 +189,6 @@ const { save, judge, restore, takeBack } = makeSaving({
 
 const undo = () => goTo(editor.undo() ?? view.z);
 const redo = () => goTo(editor.redo() ?? view.z);
-
 function nextSlice() {
   const { next } = scan.state;
   if (!next.length) {
@@ -230,7 +231,6 @@ const addOrgan = guarded(async (event) => {
 });
 
 const openVersions = guarded(() => versions.open(scan));
-
 listen({
   ready: () => scan !== null,
   keys: {

@@ -34,8 +34,14 @@ export function makeSaving({ current, editor, remark, saved, replaced }) {
   const show = guarded(async (number) => {
     const scan = await ready();
     const { kept, organs } = await scan.api.restore(number);
-    await scan.refresh();
-    await scan.syncLabels();
+    const others = scan.onOthers;
+    scan.onOthers = () => {}; // it was this window, and undo goes on behind it
+    try {
+      await scan.refresh();
+      await scan.syncLabels();
+    } finally {
+      scan.onOthers = others;
+    }
     replaced(organs);
     return kept;
   });

@@ -23,10 +23,13 @@ export class Scan {
     this.serial = 0;             // grows with every change made here
     this.changedAt = new Map();  // slice to the serial of its last change
     this.away = false;           // the server did not answer
+    this.starting = false;       // a propagation was asked for, and not answered yet
+    this.starts = 0;
     this.stopLoading = new AbortController();
     this.onImage = () => {};
     this.onSent = () => {};
     this.onRefused = () => {};
+    this.onOthers = () => {}; // somebody else has drawn on a slice
     this.onFault = () => {};
   }
 
@@ -135,6 +138,7 @@ export class Scan {
         return;
       }
       fill(this.plane(z));
+      if (this.seen[z] && found.put_at[z] > this.seen[z]) this.onOthers(z);
       this.seen[z] = found.revision;
     };
     found.slices.forEach((z, n) => {
@@ -147,11 +151,13 @@ export class Scan {
 
   // `watch` only looks on: a case that the server has closed stays closed.
   async refresh(watch = false) {
+    const { starts } = this;
     const state = await this.api.state(watch).catch((fault) => {
       this.away = isAway(fault);
       throw fault;
     });
     this.away = false;
+    if (starts !== this.starts || this.starting) state.job = this.state.job; // told too early
     if (state.revision < this.revision) { // another server than before
       this.revision = 0;
       this.seen.fill(0);
@@ -159,6 +165,23 @@ export class Scan {
     this.state = state;
     if (!this.waiting.size && !this.sending) this.localDrawn.clear();
     return this.state;
+  }
+
+  // Shown as running before the server answers, whatever it told before.
+  async propagate() {
+    const before = this.state.job;
+    this.starting = true;
+    this.state.job = { running: true, done: 0, total: 0 };
+    try {
+      await this.allSent();
+      this.state.job = await this.api.propagate();
+    } catch (fault) {
+      this.state.job = before;
+      throw fault;
+    } finally {
+      this.starting = false;
+      this.starts += 1;
+    }
   }
 
   drawnOn(z) {

@@ -30,7 +30,9 @@ function advice(scan, drawn) {
   const next = scan.state.next[0];
   if (next && !drawn) return `Look at slice ${next.z + 1} first: ${next.reason}.`;
   if (next) return `Draw slice ${next.z + 1} next: ${next.reason}.`;
-  if (drawn && !scan.state.carried) return "Propagate carries what is drawn through the scan.";
+  if (drawn && !scan.state.carried) return scan.about.given
+    ? "Propagate carries the correction to its neighbourhood."
+    : "Propagate carries what is drawn through the scan.";
   if (drawn) return "";
   return scan.about.given ? "Correct a slice and propagate: its neighbourhood follows."
     : "Draw an organ on two or three slices, then propagate.";
