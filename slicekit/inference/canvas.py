@@ -46,6 +46,10 @@ class Canvas:
         view.flags.writeable = False
         return view
 
+    def shows(self, z: int, number: int) -> NDArray[np.bool_]:
+        """Return where an object is in a slice now, ``(y, x)``; the labels are not lent for it."""
+        return np.asarray(self._labels[z] == number)
+
     def put_back(self, labels: NDArray[Any]) -> None:
         """Start from labels ``(z, y, x)`` that were kept."""
         self._labels, self._lent = labels, True

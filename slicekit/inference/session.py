@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,16 @@ from slicekit.volume import Volume, along
 Axis = Literal["z", "y", "x"]
 Progress = Callable[[int, int], None]
 """Told the gaps done and the gaps in all."""
+
+
+class Carried(NamedTuple):
+    """A gap that was carried and is shown."""
+
+    organ: str
+    slices: range
+    done: int
+    """Gaps that are done, with this one."""
+    total: int
 
 
 class Session:
@@ -202,6 +212,22 @@ class Session:
             LabelError: Nothing is drawn yet.
             BudgetError: The budget is too small for one guide.
         """
+        for gap in self.carry():
+            if progress is not None:
+                progress(gap.done, gap.total)
+        return self.labels
+
+    def carry(self) -> Iterator[Carried]:
+        """Carry the guides gap by gap: what ``propagate`` does, with a look in between.
+
+        Yields:
+            Every gap that had to be shown anew, in no fixed order. ``mask_of`` shows it; where
+            organs overlap, one that is carried later may still take its voxels.
+
+        Raises:
+            LabelError: Nothing is drawn yet.
+            BudgetError: The budget is too small for one guide.
+        """
         wanted = {
             name: track.tasks(self.z_range, by_shape=self.follower is None)
             for name, track in self._tracks.items()
@@ -224,13 +250,21 @@ class Session:
         for name, tasks in wanted.items():
             if tasks and not any(task.gap.slices for task in tasks.values()):
                 warnings.warn(f"{name}: every slice is drawn, nothing is left to carry",
-                              DataWarning, stacklevel=2)  # fmt: skip
+                              DataWarning, stacklevel=3)  # fmt: skip
         for done, (name, key, pieces) in enumerate(self._answers(todo), start=1):
             show(self._canvas, self._tracks[name], key, pieces, stale)
-            if progress is not None:
-                progress(done, len(todo))
+            yield Carried(name, wanted[name][key].gap.slices, done, len(todo))
         self._unfinished = set()
-        return self.labels
+
+    def mask_of(self, z: int, *, organ: str) -> NDArray[np.bool_]:
+        """Return where an organ is in a slice by now, ``(y, x)`` along the session's axis.
+
+        Raises:
+            LabelError: The organ was never drawn.
+        """
+        if organ not in self._tracks:
+            raise LabelError(f"{organ!r} was never drawn; {checks.suggest(organ, self._tracks)}")
+        return self._canvas.shows(z, self._tracks[organ].number)
 
     def suggest(self, count: int = 1) -> tuple[Suggestion, ...]:
         """Say which slices to draw next, the most useful first, and why.

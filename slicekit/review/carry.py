@@ -6,31 +6,27 @@ It is imported when the first drawing is carried, for it needs torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from slicekit.data.region import Region
 from slicekit.inference.follow import Follower
 from slicekit.inference.model import Carrier
-from slicekit.inference.session import Session
+from slicekit.inference.session import Carried, Session
 from slicekit.inference.stretch import Followed, Planes, Task
 from slicekit.labels import LabelSet
 from slicekit.review.anchors import Guides
-from slicekit.review.sheet import Answer, Origin
+from slicekit.review.doubtful import NextSlice
+from slicekit.review.sheet import Answer, Origin, Piece
 from slicekit.volume import Volume
 
 Told = Callable[[int, int], None]
 """Told the slices looked at and those in all; what it raises stops the work."""
+Shown = Callable[[Piece], None]
+"""Gets every slice of a gap once the gap is finished."""
 
-
-class NextSlice(NamedTuple):
-    """A slice worth drawing."""
-
-    z: int
-    organs: tuple[str, ...]
-    reason: str
+_ONE_GAP = 2  # walks: there and back
 
 
 @dataclass
@@ -83,13 +79,22 @@ class Courier:
         if self._session.follower is not None:
             self._session.follower = _watched(self._session.follower, self._watch)
 
-    def carry(self, guides: Guides, *, given: set[tuple[str, int]], told: Told) -> Answer:
+    def carry(
+        self,
+        guides: Guides,
+        *,
+        given: set[tuple[str, int]],
+        told: Told,
+        shown: Shown = lambda piece: None,
+    ) -> Answer:
         """Carry guides through the scan; only gaps whose ends have changed are walked.
 
         Args:
             guides: Organ to slice to mask ``(y, x)``.
             given: Organ and slice of the guides that nobody drew.
             told: Told how far it is.
+            shown: Gets what is finished, gap by gap; where organs overlap, the answer in the end
+                may differ by a few voxels.
 
         Raises:
             StoppedError: ``told`` raised it; another call goes on where this one stopped.
@@ -97,18 +102,28 @@ class Courier:
         session, ids = self._session, self.names.ids
         _tell(session, guides)
         self._watch.start(told)
-        if guides:
-            session.propagate(told if session.follower is None else None)
+        for gap in session.carry() if guides else ():
+            self._show(gap, shown)
+            if session.follower is None:
+                told(gap.done, gap.total)
         origin, doubt = session.provenance, session.doubt
         for name, z in given:
-            shown = bool(guides[name][z].any())
-            origin[name][z] = Origin.GIVEN if shown else Origin.UNSEEN
+            there = bool(guides[name][z].any())
+            origin[name][z] = Origin.GIVEN if there else Origin.UNSEEN
         labels = session.labels.array if guides else np.zeros_like(session.labels.array)
         return Answer(
             labels,
             {ids[name]: origin[name] for name in guides},
             {ids[name]: doubt[name] for name in guides},
         )
+
+    def _show(self, gap: Carried, shown: Shown) -> None:
+        """Show a gap that is finished, slice by slice, for whole gaps may be large."""
+        name, number = gap.organ, self.names.ids[gap.organ]
+        origin, doubt = self._session.provenance[name], self._session.doubt[name]
+        for z in gap.slices:
+            mask = self._session.mask_of(z, organ=name)
+            shown(Piece(number, z, mask, int(origin[z]), float(doubt[z])))
 
     def suggest(self, count: int) -> tuple[NextSlice, ...]:
         """Say which slices to draw next, the most useful first."""
@@ -131,7 +146,10 @@ def _tell(session: Session, guides: Guides) -> None:
 
 
 def _watched(follower: Follower, watch: Watch) -> WatchedFollower:
-    """Return a follower that tells before it looks at slices."""
+    """Return a follower that tells before it looks at slices.
+
+    On a CPU it finishes one gap before it begins another, which takes no longer there.
+    """
     look: Planes = follower.planes
 
     def planes(zs: Sequence[int], region: Region) -> object:
@@ -139,4 +157,6 @@ def _watched(follower: Follower, watch: Watch) -> WatchedFollower:
         return look(zs, region)
 
     known = {one.name: getattr(follower, one.name) for one in fields(follower)}
+    if follower.runtime.device.type == "cpu":
+        known["settings"] = replace(follower.settings, walks_at_once=_ONE_GAP)
     return WatchedFollower(**{**known, "planes": planes}, watch=watch)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slicekit.errors import SlicekitError
 from slicekit.review.cases import ReviewCase
 from slicekit.review.faults import UnknownCaseError, described
+from slicekit.review.job import BusyError
 from slicekit.review.work import Work
 from slicekit.windows import Window
 
@@ -48,6 +49,7 @@ class Desk:
         self._device, self._windows = device, tuple(windows)
         self._carrier: Carrier | None = None
         self._loading = threading.Lock()
+        self._faults: dict[int, dict[str, Any]] = {}  # of cases that could not be opened
         self._open: OrderedDict[int, Work] = OrderedDict()
         self._opening = threading.Lock()
         self._ended = threading.Event()
@@ -67,13 +69,29 @@ class Desk:
             )
         with self._opening:
             if index not in self._open:
-                work = Work(self.cases[index], self.carrier, windows=self._windows)
+                try:
+                    work = Work(self.cases[index], self.carrier, windows=self._windows)
+                except SlicekitError as fault:
+                    self._faults[index] = described(fault)
+                    raise
+                self._faults.pop(index, None)
                 self._open[index] = work
             self._open.move_to_end(index)
             for other in list(self._open)[:-1]:
                 if len(self._open) > _MOST_OPEN and not self._open[other].job.progress.running:
                     self._open.pop(other).close()
             return self._open[index]
+
+    def watched(self, index: int) -> Work:
+        """Return a case that is open; looking on opens none and closes none.
+
+        Raises:
+            BusyError: It is not open.
+        """
+        work = self._open.get(index)
+        if work is None:
+            raise BusyError("the case was closed, for others were opened; choose it again")
+        return work
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the list of cases, ready for JSON."""
@@ -82,7 +100,7 @@ class Desk:
             work = self._open.get(index)
             try:
                 note = dict(case.read_sidecar()) if work is None else dict(work.note)
-                fault = None
+                fault = self._faults.get(index)
             except SlicekitError as error:
                 note, fault = {}, described(error)
             found.append({
@@ -140,4 +158,4 @@ class Desk:
     def _keep_all(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):
             for work in list(self._open.values()):
-                work.keep_if_due()
+                work.keeper.keep_if_due()

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 _STATUS = {
     "BusyError": 409,
+    "StaleError": 409,
     "TakenError": 409,
     "UnknownCaseError": 404,
     "TooLargeError": 413,

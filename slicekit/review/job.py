@@ -25,6 +25,10 @@ class BusyError(SlicekitError):
     """The work is under way already."""
 
 
+class StaleError(SlicekitError):
+    """What somebody changes was changed by somebody else meanwhile."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from slicekit.io import read_labels
 from slicekit.labels import LabelSet
 from slicekit.review.cases import ReviewCase
+from slicekit.review.doubtful import read_doubt
 from slicekit.review.sheet import Sheet
 from slicekit.review.store import load_drawings
 from slicekit.volume import Volume
@@ -34,13 +36,16 @@ def read_sheet(case: ReviewCase, scan: Volume) -> Sheet:
     labels = None if given is None else read_labels(given, like=scan).array
     noted = case.read_sidecar().get("labels")
     names = case.organs or (LabelSet.from_dataset(noted) if noted else LabelSet({}))
-    nameless = (set() if labels is None else _ids_in(labels)) - set(names.ids.values())
+    nameless = (set() if labels is None else ids_in(labels)) - set(names.ids.values())
     if nameless:
         names = LabelSet({**names.ids, **{f"{_NAMELESS}{n}": n for n in sorted(nameless)}})
     if not names.ids:
         names = LabelSet({"organ": 1})
-    sheet = Sheet(scan.shape, names, labels)
+    sheet = Sheet(scan.shape, names, labels, revision=time.time_ns() // 1_000_000)
+    if labels is not None:
+        sheet.given_doubt = read_doubt(given, scan, labels)
     load_drawings(case, scan, sheet)
+    sheet.forget_puts()  # a page may be open that drew them, before the server was started anew
     return sheet
 
 
@@ -51,7 +56,7 @@ def verdict_of(case: ReviewCase) -> dict[str, str]:
     return found if found.get("verdict") in VERDICTS else {}
 
 
-def _ids_in(labels: NDArray[Any]) -> set[int]:
+def ids_in(labels: NDArray[Any]) -> set[int]:
     """Return the ids of a label map, slice by slice, which is quicker than to sort it."""
     found: set[int] = set()
     for plane in labels:

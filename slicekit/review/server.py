@@ -20,6 +20,7 @@ from slicekit.errors import ShapeError, SlicekitError
 from slicekit.review.desk import Desk
 from slicekit.review.faults import described, status_of
 from slicekit.review.pages import Pages
+from slicekit.review.versions import listed
 from slicekit.review.work import Work
 
 _BINARY = "application/octet-stream"
@@ -114,23 +115,27 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
     """Add what changes while somebody works."""
 
     @app.get("/api/cases/{index}/state")
-    def state(index: int) -> dict[str, Any]:
-        return desk.work(index).state()
+    def state(index: int, watch: bool = False) -> dict[str, Any]:
+        return (desk.watched(index) if watch else desk.work(index)).state()
 
     @app.get("/api/cases/{index}/labels")
     def labels(index: int, since: Annotated[int, Query(ge=0)] = 0) -> Response:
         work = desk.work(index)
-        revision, slices, empty, planes = work.planes_since(since)
-        kind = work.sheet.labels.dtype.itemsize
-        about = {"revision": revision, "slices": slices, "empty": empty, "label_bytes": kind}
+        found = work.planes_since(since)
+        about = {
+            "revision": found.revision, "slices": found.shown, "empty": found.empty,
+            "put_at": found.put_at, "label_bytes": work.sheet.labels.dtype.itemsize,
+        }  # fmt: skip
         head = json.dumps(about).encode()
         head += b" " * (-len(head) % 4)  # what follows is aligned, as browsers want it
-        return Response(struct.pack("<I", len(head)) + head + planes, media_type=_BINARY)
+        return Response(struct.pack("<I", len(head)) + head + found.planes, media_type=_BINARY)
 
     @app.put("/api/cases/{index}/slices/{z}")
-    async def put_slice(index: int, z: int, request: Request, drawn: str = "") -> dict[str, Any]:
+    async def put_slice(
+        index: int, z: int, request: Request, drawn: str = "", seen: int | None = None
+    ) -> dict[str, Any]:
         body = await request.body()
-        return await run_in_threadpool(_put, desk.work(index), z, body, drawn)
+        return await run_in_threadpool(_put, desk.work(index), z, body, drawn, seen)
 
     @app.post("/api/cases/{index}/organs")
     def add_organ(index: int, name: Annotated[str, Body(embed=True)]) -> dict[str, Any]:
@@ -156,6 +161,15 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         work = desk.work(index)
         return {"version": work.save(), "file": str(work.case.labels)}
 
+    @app.get("/api/cases/{index}/versions")
+    def kept_versions(index: int) -> dict[str, Any]:
+        return {"versions": listed(desk.work(index).case)}
+
+    @app.post("/api/cases/{index}/versions/{number}/restore")
+    def restore(index: int, number: int) -> dict[str, Any]:
+        work = desk.work(index)
+        return {"kept": work.restore(number), "organs": _organs(work)}
+
     @app.post("/api/cases/{index}/verdict")
     def judge(
         index: int,
@@ -167,7 +181,7 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         return dict(work.note)
 
 
-def _put(work: Work, z: int, body: bytes, drawn: str) -> dict[str, Any]:
+def _put(work: Work, z: int, body: bytes, drawn: str, seen: int | None) -> dict[str, Any]:
     """Take a slice as bytes, and the ids that count as drawn on it, between commas."""
     _expect_slice(work, z)
     _, rows, columns = work.scan.shape
@@ -181,7 +195,7 @@ def _put(work: Work, z: int, body: bytes, drawn: str) -> dict[str, Any]:
     if not all(word.isdecimal() and len(word) < 6 for word in words):
         raise ShapeError(f"drawn wants ids between commas, got {drawn[:80]!r}; load the page again")
     plane = np.frombuffer(body, kind).reshape(rows, columns)
-    revision = work.put(z, plane, {int(word) for word in words})
+    revision = work.put(z, plane, {int(word) for word in words}, seen=seen)
     ids = work.sheet.names.ids
     volumes = {ids[name]: ml for name, ml in work.volumes().items()}
     return {"revision": revision, "volumes_ml": volumes}

@@ -43,6 +43,17 @@ class Answer(NamedTuple):
     """Organ's id to ``(z,)`` doubt, 0 to 1."""
 
 
+class Piece(NamedTuple):
+    """One organ in one slice, as soon as it was carried there."""
+
+    number: int
+    """The organ's id."""
+    z: int
+    mask: NDArray[np.bool_]  # (y, x)
+    origin: int
+    doubt: float
+
+
 class Sheet:
     """Labels of a scan, slice by slice, and what a person drew of them.
 
@@ -52,13 +63,19 @@ class Sheet:
         shape: ``(z, y, x)`` of the scan.
         names: Organs and their ids.
         given: Labels that are there already, ``(z, y, x)`` ids; ``None`` for none.
+        revision: Where to count changes from; larger than any told of this case before.
 
     Raises:
         ShapeError: The labels have another shape.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], names: LabelSet, given: NDArray[Any] | None = None
+        self,
+        shape: tuple[int, int, int],
+        names: LabelSet,
+        given: NDArray[Any] | None = None,
+        *,
+        revision: int = 1,
     ) -> None:
         self.names = names
         kind = np.uint16 if max(names.ids.values(), default=0) > 255 else np.uint8
@@ -73,9 +90,12 @@ class Sheet:
         self.origin: dict[int, NDArray[np.uint8]] = {}
         """Of organs that were carried."""
         self.doubt: dict[int, NDArray[np.float32]] = {}
-        self.revision = 1
+        self.given_doubt: Mapping[int, NDArray[np.float32]] = {}
+        """Of given labels, where somebody knows."""
+        self.revision = revision
         """Grows with every change."""
-        self._changed = np.ones(shape[0], np.int64)
+        self._changed = np.full(shape[0], revision, np.int64)
+        self._put = np.zeros(shape[0], np.int64)
         self._counts = np.zeros((shape[0], 256), np.int64)
         for z in range(shape[0]):
             self._count(z)
@@ -92,6 +112,11 @@ class Sheet:
         """Organ's id to the voxels it has now."""
         total = self._counts.sum(axis=0)
         return {n: int(total[n]) if n < len(total) else 0 for n in self.names.ids.values()}
+
+    @property
+    def area(self) -> dict[int, NDArray[np.int64]]:
+        """Organ's id to its voxels in every slice, ``(z,)``."""
+        return {n: self._column(self._counts, n).copy() for n in self.names.ids.values()}
 
     def put(self, z: int, plane: NDArray[Any], drawn: Collection[int]) -> None:
         """Take a slice as a person left it.
@@ -110,7 +135,8 @@ class Sheet:
         if not 0 <= z < depth:
             raise ShapeError(f"there is no slice {z}; they go from 0 to {depth - 1}")
         expect_shape("the slice", plane, f"{rows} {columns}")
-        strange = ({int(n) for n in np.unique(plane)} | set(drawn)) - {0, *self.names.ids.values()}
+        there = set(np.flatnonzero(np.bincount(plane.ravel())).tolist())
+        strange = (there | set(drawn)) - {0, *self.names.ids.values()}
         if strange or 0 in drawn:
             raise LabelError(
                 f"no organ has the id {min(strange, default=0)}; add the organ first, there are: "
@@ -123,10 +149,33 @@ class Sheet:
                 self.drawn[number].pop(z, None)
         self.drawn = {number: masks for number, masks in self.drawn.items() if masks}
         self._replace(z, plane.astype(self.labels.dtype))
+        self._put[z] = self.revision
+
+    def forget_puts(self) -> None:
+        """Regard every slice as one that nobody has changed yet."""
+        self._put[:] = 0
+
+    def put_at(self, z: int) -> int:
+        """Return the revision at which a person last changed a slice; 0 for never."""
+        return int(self._put[z])
 
     def drawn_on(self, z: int) -> tuple[int, ...]:
         """Return the ids of the organs that are drawn on a slice."""
         return tuple(sorted(number for number, masks in self.drawn.items() if z in masks))
+
+    def show(self, piece: Piece) -> None:
+        """Show what was carried of one organ until ``take`` decides; others keep their voxels."""
+        number, z = piece.number, piece.z
+        self.origin.setdefault(number, self.origin_of(number))[z] = piece.origin
+        self.doubt.setdefault(number, self.doubt_of(number))[z] = piece.doubt
+        had = self._column(self._counts, number)[z]
+        if z in self.drawn.get(number, ()) or not (had or piece.mask.any()):
+            return
+        plane = self.labels[z].copy()
+        plane[plane == number] = 0
+        plane[piece.mask & (plane == 0)] = number
+        if not np.array_equal(plane, self.labels[z]):
+            self._replace(z, plane)
 
     def take(self, answer: Answer, slices: Iterable[int] | None = None) -> list[int]:
         """Show what was carried; what is drawn by now stands, and so does what else was given.
@@ -184,10 +233,15 @@ class Sheet:
             ShapeError: The labels have another shape.
         """
         expect_shape("saved labels", labels, " ".join(map(str, self.shape)))
+        before = {z for masks in self.drawn.values() for z in masks}
         self.drawn = {number: dict(masks) for number, masks in drawn.items() if masks}
+        self.origin, self.doubt = {}, {}
         for z, plane in enumerate(labels):
             if not np.array_equal(plane, self.labels[z]):
                 self._replace(z, plane.astype(self.labels.dtype))
+                before.add(z)
+        self.revision += 1
+        self._put[sorted(before | {z for masks in drawn.values() for z in masks})] = self.revision
 
     def changed_since(self, revision: int) -> list[int]:
         """Return the slices that have changed after a revision."""
@@ -219,6 +273,9 @@ class Sheet:
     def doubt_of(self, number: int) -> NDArray[np.float32]:
         """Return how doubtful an organ is, ``(z,)``, 0 to 1; 0 where it is drawn."""
         found = self.doubt.get(number, np.zeros(len(self.labels), np.float32)).copy()
+        if number in self.given_doubt:
+            given = self.origin_of(number) == Origin.GIVEN
+            found[given] = self.given_doubt[number][given]
         found[list(self.drawn.get(number, ()))] = 0
         return found
 

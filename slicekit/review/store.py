@@ -1,9 +1,8 @@
-"""What a review leaves on disk: the label map and its versions, drawings, and a verdict."""
+"""What a review leaves on disk beside labels: drawings and a verdict."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,17 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import LabelError, WriteError
+from slicekit.errors import LabelError
 from slicekit.inference.session_file import (
     SavedSession,
     expect_same_scan,
     read_session,
     write_session,
 )
-from slicekit.io import write_labels
-from slicekit.io.atomic import why_not_written, write_atomically, write_text
+from slicekit.io.atomic import write_text
 from slicekit.labels import LabelSet
-from slicekit.review.cases import VERSIONS, ReviewCase
+from slicekit.review.cases import ReviewCase
 from slicekit.review.sheet import Drawn, Origin, Sheet
 from slicekit.volume import Volume
 
@@ -88,14 +86,35 @@ def load_drawings(case: ReviewCase, scan: Volume, sheet: Sheet) -> bool:
     drawn = {sheet.names.ids[name]: dict(masks) for name, masks in saved.guides.items()}
     sheet.put_back(saved.labels, drawn)
     note = case.read_sidecar()
-    origin, doubt = note.get("origin", {}), note.get("doubt", {})
     if sheet.given is None:  # this time nobody named the labels that were given then
-        sheet.take_as_given(_given_then(sheet, origin))
-    for name in set(origin) & set(doubt) & set(sheet.names.names):  # those that were carried
-        if len(origin[name]) == len(doubt[name]) == scan.shape[0]:
-            sheet.origin[sheet.names.ids[name]] = np.array(origin[name], np.uint8)
-            sheet.doubt[sheet.names.ids[name]] = np.array(doubt[name], np.float32)
+        sheet.take_as_given(_given_then(sheet, mapping(note.get("origin"))))
+    take_origins(sheet, note)
     return True
+
+
+def take_origins(sheet: Sheet, note: Mapping[str, Any]) -> None:
+    """Tell a sheet where the slices of organs that were carried come from, as a note has it."""
+    origin, doubt = mapping(note.get("origin")), mapping(note.get("doubt"))
+    for name in set(origin) & set(doubt) & set(sheet.names.names):  # those that were carried
+        try:
+            kinds = np.array([Origin(number) for number in origin[name]], np.uint8)
+            shares = np.array(doubt[name], np.float32)
+        except (TypeError, ValueError):
+            continue  # a hint that was tampered with; labels and drawings are elsewhere
+        if kinds.shape == shares.shape == (sheet.shape[0],) and np.isfinite(shares).all():
+            sheet.origin[sheet.names.ids[name]] = kinds
+            sheet.doubt[sheet.names.ids[name]] = shares
+
+
+def mapping(found: object) -> Mapping[str, Any]:
+    """Return an object of a note, and an empty one where something else stands."""
+    return found if isinstance(found, dict) else {}
+
+
+def drawn_slices(held: Snapshot) -> dict[str, list[int]]:
+    """Return which slices are drawn, by organ."""
+    ids = held.names.ids
+    return {name: sorted(held.drawn[n]) for name, n in ids.items() if n in held.drawn}
 
 
 def _given_then(sheet: Sheet, origin: Mapping[str, list[int]]) -> NDArray[Any]:
@@ -109,52 +128,6 @@ def _given_then(sheet: Sheet, origin: Mapping[str, list[int]]) -> NDArray[Any]:
     return given
 
 
-def save_labels(case: ReviewCase, scan: Volume, held: Snapshot) -> Path:
-    """Write ``CASE.nii.gz``, and keep it among the last versions.
-
-    Raises:
-        WriteError: It cannot be written whole; what stood there still stands.
-    """
-    write_labels(case.labels, held.labels, like=scan, overwrite=True)
-    return keep_version(case)
-
-
-def keep_version(case: ReviewCase, *, most: int = VERSIONS) -> Path:
-    """Copy the saved labels into the folder of versions, and remove the oldest beyond ``most``.
-
-    Labels that equal the last version make no new one.
-
-    Returns:
-        The version.
-
-    Raises:
-        WriteError: It cannot be written or an old one cannot be removed.
-    """
-    known = versions(case)
-    try:
-        if known and known[-1].read_bytes() == case.labels.read_bytes():
-            return known[-1]
-        number = int(known[-1].name.split(".")[0]) + 1 if known else 1
-        target = case.versions / f"{number:04}.nii.gz"
-        write_atomically(target, lambda file: _copy(case.labels, file))
-        for old in known[: max(0, len(known) + 1 - most)]:
-            old.unlink(missing_ok=True)
-    except OSError as fault:
-        if isinstance(fault, WriteError):
-            raise
-        raise WriteError(case.versions, why_not_written(fault, case.versions)) from fault
-    return target
-
-
-def versions(case: ReviewCase) -> list[Path]:
-    """List the versions that are kept, the oldest first."""
-    files = case.versions.glob("*.nii.gz") if case.versions.is_dir() else ()
-    return sorted(
-        (file for file in files if file.name.split(".")[0].isdecimal()),
-        key=lambda file: int(file.name.split(".")[0]),
-    )
-
-
 def write_note(case: ReviewCase, held: Snapshot, more: Mapping[str, Any]) -> None:
     """Write ``CASE.json``: the names of the ids, the verdict, where each slice comes from.
 
@@ -166,15 +139,7 @@ def write_note(case: ReviewCase, held: Snapshot, more: Mapping[str, Any]) -> Non
         "scan": str(case.scan),
         "given": None if case.given is None else str(case.given),
         **more,
-        "drawn": {
-            name: sorted(held.drawn[number])
-            for name, number in held.names.ids.items()
-            if number in held.drawn
-        },
+        "drawn": drawn_slices(held),
         **held.about,
     }
     write_text(case.sidecar, json.dumps(content) + "\n")
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)

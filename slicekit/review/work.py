@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import LabelError, SlicekitError
+from slicekit.errors import LabelError
 from slicekit.io import read_volume
 from slicekit.labels import LabelSet
 from slicekit.review.anchors import guides_of
 from slicekit.review.cases import ReviewCase
-from slicekit.review.faults import described
-from slicekit.review.job import BusyError, Job, Told
+from slicekit.review.doubtful import NextSlice, most_doubtful
+from slicekit.review.job import BusyError, Job, StaleError, Told
+from slicekit.review.keeper import Keeper
 from slicekit.review.lock import Lock
-from slicekit.review.opening import VERDICTS, read_sheet, verdict_of
+from slicekit.review.opening import VERDICTS, read_sheet
 from slicekit.review.picture import Picture
-from slicekit.review.store import (
-    save_drawings,
-    save_labels,
-    snapshot,
-    versions,
-    write_note,
-)
+from slicekit.review.sheet import Piece
 from slicekit.windows import Window
 
 if TYPE_CHECKING:
     from slicekit.inference.model import Carrier
-    from slicekit.review.carry import Courier, NextSlice
+    from slicekit.review.carry import Courier
 
-log = logging.getLogger(__name__)
-
-_QUIET_S, _LONGEST_S = 1.0, 6.0
 _SUGGESTIONS = 3
 _AT_ONCE = 16
 
 GetCarrier = Callable[[], "Carrier | None"]
 """Returns the propagator, ``None`` where shapes are interpolated; may take seconds at first."""
+
+
+class ChangedPlanes(NamedTuple):
+    """Slices that have changed."""
+
+    revision: int
+    """At which this is so."""
+    shown: list[int]
+    empty: list[int]
+    """Slices without any organ."""
+    put_at: dict[int, int]
+    """Slice to the revision at which a person last changed it; 0 for never."""
+    planes: bytes
+    """Those that are not empty, one after the other, little-endian."""
 
 
 class Work:
@@ -66,11 +71,7 @@ class Work:
         self._courier: Courier | None = None
         self._next: tuple[NextSlice, ...] = ()
         self._guard = threading.RLock()  # of the sheet and of what follows
-        self._saving = threading.Lock()  # one writer at a time
-        self._dirty_since = self._touched = 0.0
         self._closed = False
-        self._saved_revision = 0
-        self.autosave_fault: dict[str, Any] | None = None
         self._lock = Lock(case.lock)
         try:
             self.scan = read_volume(
@@ -81,16 +82,33 @@ class Work:
         except BaseException:
             self._lock.release()
             raise
-        self.note = {"verdict": "open", "remark": "", **verdict_of(case)}
-        if case.labels.exists() and case.read_sidecar().get("saved") is True:
-            self._saved_revision = self.sheet.revision
+        self.keeper = Keeper(case, self.scan, self.sheet, self._guard)
+        if not self.sheet.drawn:
+            self._next = self._doubtful()
 
-    def put(self, z: int, plane: NDArray[Any], drawn: Collection[int]) -> int:
-        """Take a drawn slice; see ``Sheet.put``. Returns the revision."""
+    def put(
+        self, z: int, plane: NDArray[Any], drawn: Collection[int], *, seen: int | None = None
+    ) -> int:
+        """Take a drawn slice; see ``Sheet.put``. Returns the revision.
+
+        Args:
+            z: The slice.
+            plane: ``(y, x)`` ids.
+            drawn: Ids that count as drawn.
+            seen: The revision that whoever draws has seen of this slice; ``None`` asks nothing.
+
+        Raises:
+            StaleError: Somebody else has drawn on it meanwhile.
+        """
         with self._guard:
             self._expect_open()
+            if seen is not None and self.sheet.put_at(z) > seen:
+                raise StaleError(
+                    f"slice {z} was changed in another window meanwhile; it is shown as it is "
+                    "there - look at it, and draw again"
+                )
             self.sheet.put(z, plane, drawn)
-            self._touch()
+            self.keeper.touch()
             return self.sheet.revision
 
     def add_organ(self, name: str) -> int:
@@ -108,7 +126,7 @@ class Work:
                 raise LabelError(f"there is {wanted!r} already; choose it in the list")
             number = max(self.sheet.names.ids.values(), default=0) + 1
             self.sheet.rename(LabelSet({**self.sheet.names.ids, wanted: number}))
-            self._touch()
+            self.keeper.touch()
         return number
 
     def propagate(self) -> None:
@@ -139,54 +157,26 @@ class Work:
         if verdict == "accepted":
             self.save()
         with self._guard:
-            self.note = {"verdict": verdict, "remark": remark[:2000]}
-        self.keep()
+            self.keeper.note = {"verdict": verdict, "remark": remark[:2000]}
+        self.keeper.keep()
 
     def save(self) -> str:
-        """Write the label map, and keep it among the last versions; returns the version's name.
+        """Write the label map, and keep it as a version; see ``Keeper.save``."""
+        return self.keeper.save()
+
+    def restore(self, number: int) -> int:
+        """Show a version again; see ``Keeper.restore``.
 
         Raises:
-            WriteError: It cannot be written whole; what stood there still stands.
+            BusyError: Something is carried.
         """
-        with self._saving:
-            held = self._snapshot()
-            version = save_labels(self.case, self.scan, held)
-            self._saved_revision = held.revision
-        self.keep()
-        return version.name
-
-    def keep(self) -> None:
-        """Write drawings and verdict, so that a kill loses nothing.
-
-        Raises:
-            WriteError: It cannot be written whole.
-        """
-        with self._saving:
-            with self._guard:
-                held, touched = self._snapshot(), self._touched
-                saved = self._saved_revision == held.revision
-                note = {**self.note, "saved": saved, "volumes_ml": self.volumes()}
-            save_drawings(self.case, self.scan, held)
-            write_note(self.case, held, note)
-            with self._guard:
-                again = self._touched != touched  # somebody drew meanwhile
-                self._dirty_since = self._touched if again else 0.0
-
-    def keep_if_due(self) -> None:
-        """Write by itself once the pen rests, or has not rested for long."""
-        now = time.monotonic()
+        self._expect_open()
+        if self.job.progress.running:
+            raise BusyError("a propagation is running; wait until it is done, or stop it first")
+        kept = self.keeper.restore(number)
         with self._guard:
-            waits = self._dirty_since and (
-                now - self._touched > _QUIET_S or now - self._dirty_since > _LONGEST_S
-            )
-        if waits:
-            try:
-                self.keep()
-                self.autosave_fault = None
-            except SlicekitError as fault:  # told on the page; it is tried again
-                self.autosave_fault = described(fault)
-                self._touched = time.monotonic()
-                log.warning("autosave: %s", fault)
+            self._next = () if self.sheet.drawn else self._doubtful()
+        return kept
 
     def close(self) -> None:
         """Stop what runs, write what is not written, and let others work on the case."""
@@ -195,16 +185,19 @@ class Work:
         self.job.stop()
         self.job.wait(30)
         try:
-            if self._dirty_since:
-                self.keep()
+            if not self.keeper.kept:
+                self.keeper.keep()
         finally:
             self._lock.release()
 
     def volumes(self) -> dict[str, float]:
         """Return the volume of every organ in ml."""
-        with self._guard:
-            voxels, ids = self.sheet.voxels, self.sheet.names.ids
-        return {name: round(voxels[n] * self.scan.voxel_ml, 3) for name, n in ids.items()}
+        return self.keeper.volumes()
+
+    @property
+    def note(self) -> dict[str, str]:
+        """Verdict and remark."""
+        return self.keeper.note
 
     def state(self) -> dict[str, Any]:
         """Return all that changes while somebody works, ready for JSON."""
@@ -215,44 +208,45 @@ class Work:
                 "origin": {n: sheet.origin_of(n).tolist() for n in ids.values()},
                 "doubt": {
                     n: np.round(sheet.doubt_of(n), 3).tolist() for n in ids.values()
-                    if n in sheet.doubt
+                    if n in sheet.doubt or n in sheet.given_doubt
                 },
                 "volumes_ml": {ids[name]: ml for name, ml in self.volumes().items()},
                 "next": [
                     {"z": one.z, "organs": [ids[o] for o in one.organs], "reason": one.reason}
                     for one in self._next
+                    if not all(one.z in sheet.drawn.get(ids[o], {}) for o in one.organs)
                 ],
                 "job": vars(self.job.progress),
-                "saved": self._saved_revision == sheet.revision,
-                "kept": not self._dirty_since,
-                "autosave_fault": self.autosave_fault,
-                "versions": len(versions(self.case)),
+                "saved": self.keeper.saved,
+                "kept": self.keeper.kept,
+                "carried": bool(sheet.origin),
+                "begun": bool(sheet.drawn or sheet.origin or self.keeper.version),
+                "autosave_fault": self.keeper.fault,
+                "version": self.keeper.shown_version,
                 **self.note,
             }  # fmt: skip
 
-    def planes_since(self, revision: int) -> tuple[int, list[int], list[int], bytes]:
-        """Return the revision, slices that have changed, those of them empty, and the others."""
+    def planes_since(self, revision: int) -> ChangedPlanes:
+        """Return what has changed after a revision."""
         with self._guard:
             changed = self.sheet.changed_since(revision)
             empty = [z for z in changed if self.sheet.is_empty(z)]
             shown = sorted(set(changed) - set(empty))
             kind = self.sheet.labels.dtype.newbyteorder("<")
             planes = b"".join(self.sheet.labels[z].astype(kind).tobytes() for z in shown)
-            return self.sheet.revision, shown, empty, planes
+            put_at = {z: self.sheet.put_at(z) for z in changed}
+            return ChangedPlanes(self.sheet.revision, shown, empty, put_at, planes)
 
-    def _snapshot(self) -> Any:
-        with self._guard:
-            return snapshot(self.sheet)
+    def _doubtful(self) -> tuple[NextSlice, ...]:
+        """Return what to look at first of labels that were given."""
+        sheet = self.sheet
+        return most_doubtful(sheet.given_doubt, sheet.area, sheet.names, count=_SUGGESTIONS)
 
     def _expect_open(self) -> None:
         if self._closed:
             raise BusyError(
                 f"{self.case.name} was closed, for other cases were opened; choose it again"
             )
-
-    def _touch(self) -> None:
-        self._touched = time.monotonic()
-        self._dirty_since = self._dirty_since or self._touched
 
     def _carry(self, told: Told) -> None:
         """Carry what is drawn now; what is drawn meanwhile stands."""
@@ -268,12 +262,18 @@ class Work:
         if courier is None or courier.names != names or courier.carrier is not carrier:
             courier = self._courier = Courier(self.scan, names, carrier)
         given = {(name, z) for name, masks in guides.items() for z in masks} - drawn
-        answer = courier.carry(guides, given=given, told=told)
-        suggestions = courier.suggest(_SUGGESTIONS)
+        answer = courier.carry(guides, given=given, told=told, shown=self._show)
+        suggestions = courier.suggest(_SUGGESTIONS) if guides else self._doubtful()
         for first in range(0, self.scan.shape[0], _AT_ONCE):
             with self._guard:
                 self.sheet.take(answer, range(first, min(first + _AT_ONCE, self.scan.shape[0])))
             time.sleep(0.001)  # whoever waits to draw comes first
         with self._guard:
             self._next = suggestions
-            self._touch()
+            self.keeper.touch()
+
+    def _show(self, piece: Piece) -> None:
+        """Show a slice of a gap that is finished, while others are still carried."""
+        with self._guard:
+            self.sheet.show(piece)
+            self.keeper.touch()

@@ -214,6 +214,25 @@ def test_progress_is_told_gap_by_gap(session: Session) -> None:
     assert told == [(n, 7) for n in range(1, 8)]
 
 
+def test_every_gap_is_seen_when_it_is_shown(session: Session) -> None:
+    whole = session.propagate().array
+    again = Session(volume())
+    for organ, masks in session.guides.items():
+        for z, mask in masks.items():
+            again.add_guide(z, mask, organ=organ)
+    seen = {"liver": set[int](), "spleen": set[int]()}
+    for gap in again.carry():
+        assert not seen[gap.organ] & set(gap.slices) and 1 <= gap.done <= gap.total
+        seen[gap.organ] |= set(gap.slices)
+        number = again.names.ids[gap.organ]
+        for z in gap.slices:  # more at most, what another organ takes afterwards
+            assert not ((whole[z] == number) & ~again.mask_of(z, organ=gap.organ)).any()
+    assert seen["liver"] == set(range(SHAPE[0])) - {7, 11, 15}
+    assert (again.labels.array == whole).all()
+    with pytest.raises(LabelError, match="was never drawn"):
+        again.mask_of(3, organ="livr")
+
+
 def test_what_was_carried_before_an_interruption_is_kept(session: Session) -> None:
     def stop(done: int, total: int) -> None:
         if done == 3:

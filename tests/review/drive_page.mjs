@@ -10,7 +10,8 @@ const browser = await chromium.launch({
   executablePath: task.chromium,
   args: ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"],
 });
-const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+const page = await context.newPage();
 const seen = { errors: [], foreign: [], sendMs: [] };
 page.on("pageerror", (fault) => seen.errors.push(String(fault)));
 page.on("console", (line) => { if (line.type() === "error") seen.errors.push(line.text()); });
@@ -55,7 +56,20 @@ const labelled = () => page.evaluate(() => {
   const { scan } = window.slicekit;
   return Array.from({ length: scan.depth }, (_, z) => scan.plane(z).some((id) => id));
 });
+// Carries, and tells how many slices were labelled each time that became more.
 const carry = async () => {
+  await page.evaluate(() => {
+    const { scan } = window.slicekit;
+    const take = scan.syncLabels;
+    window.growth = [];
+    scan.syncLabels = async function sync() {
+      const changed = await take.call(this);
+      const shown = Array.from({ length: this.depth }, (_, z) => this.plane(z).some((id) => id));
+      const count = shown.filter(Boolean).length;
+      if (count > (window.growth.at(-1) ?? 0)) window.growth.push(count);
+      return changed;
+    };
+  });
   await page.keyboard.press("p");
   await page.waitForFunction(() => window.slicekit.scan.state.job.running, null, { timeout: 5000 })
     .catch(() => {}); // it may be done already
@@ -78,6 +92,7 @@ try {
   seen.labelledBefore = await labelled();
   seen.job = await carry();
   seen.labelledAfter = await labelled();
+  seen.growth = await page.evaluate(() => window.growth);
   await goTo(task.correction.z);
   await page.waitForTimeout(200);
   await shot("3-propagated");
@@ -128,10 +143,47 @@ try {
     return btoa(text);
   });
   writeFileSync(task.labels, Buffer.from(labels, "base64"));
+
+  // A second window sees the same, and what was saved before comes back and is taken back.
+  const other = await context.newPage();
+  await other.goto(new URL("/", task.url).href);
+  await other.waitForSelector("body[data-shown]", { timeout: 60000 });
+  await page.bringToFront();
+  const volume = () => page.evaluate(() => window.slicekit.scan.state.volumes_ml[1]);
+  const saved = await volume();
+  await goTo(task.correction.z);
+  await page.keyboard.press("d");
+  await outline(task.correction.points);
+  await idle();
+  const drawn = await volume();
+  await other.bringToFront();
+  seen.otherWindow = await other.waitForFunction(([ml]) => (
+    window.slicekit.scan.state.volumes_ml[1] === ml), [drawn], { timeout: 10000 }).then(() => true);
+  await other.close();
+  await page.bringToFront();
+  await page.keyboard.press("v");
+  await page.waitForSelector("#versions[open] #version-list button");
+  await shot("8-versions");
+  await page.keyboard.press("d"); // no tool is chosen behind it
+  await page.click("#version-list li:first-child button");
+  const becomes = (ml) => page.waitForFunction(([wanted]) => (
+    window.slicekit.scan.state.volumes_ml[1] === wanted), [ml], { timeout: 30000 });
+  await becomes(saved);
+  const restored = await plane(task.correction.z);
+  await page.waitForTimeout(300);
+  await page.keyboard.press("Control+z");
+  await becomes(drawn);
+  await page.waitForTimeout(300);
+  await page.keyboard.press("Control+z");
+  await idle();
+  await becomes(saved);
+  const back = await plane(task.correction.z);
+  seen.versions = drawn !== saved && String(restored) === String(back)
+    && String(back) === String(seen.corrected);
   await page.fill("#remark", "<img src=x onerror=alert(1)>");
   await page.click("#send-back");
   await page.waitForSelector("#cases .sent-back");
-  await shot("8-sent-back");
+  await shot("9-sent-back");
   seen.owned = await page.evaluate(() => "owned" in document.body.dataset);
 } catch (fault) {
   seen.fault = String(fault);

@@ -85,3 +85,22 @@ def test_guides_that_nobody_drew_are_called_given(
     courier = Courier(phantoms[0].image, NAMES, None)
     answer = courier.carry(guides, given={("liver", last)}, told=lambda done, total: None)
     assert answer.origin[1][[first, last]].tolist() == [Origin.DRAWN, Origin.GIVEN]
+
+
+def test_finished_gaps_are_shown_one_after_the_other(
+    carrier: Carrier, phantoms: tuple[Any, ...], liver: Any
+) -> None:
+    zs = [int(z) for z in np.flatnonzero(liver.any(axis=(1, 2)))]
+    drawn = {z: liver[z] for z in (zs[0], zs[len(zs) // 2], zs[-1])}
+    steps: list[tuple[str, int]] = []
+    answer = Courier(phantoms[0].image, NAMES, carrier).carry(
+        {"liver": drawn},
+        given=set(),
+        told=lambda done, total: steps.append(("looked", done)),
+        shown=lambda piece: steps.append(("shown", piece.z)),
+    )
+    shown = [z for kind, z in steps if kind == "shown"]
+    assert sorted(shown) == [z for z in range(len(liver)) if z not in drawn]
+    first = steps.index(("shown", next(z for z in shown if zs[0] < z < zs[-1])))
+    assert "looked" in [kind for kind, _ in steps[first:]], "while others are carried"
+    assert answer.origin[1][zs[0]] == Origin.DRAWN

@@ -74,6 +74,15 @@ def test_draw_carry_correct_save(
     about, found = planes(client.get("/api/cases/0/labels?since=0"))
     assert set(about["slices"]) >= set(range(first, last + 1))
 
+    suggested = state["next"][0]["z"]
+    draw(client, suggested, liver[suggested])
+    told = client.get("/api/cases/0/state").json()["next"]
+    assert suggested not in [one["z"] for one in told], "it was drawn"
+    draw(client, suggested, np.zeros_like(liver[suggested]))
+    client.put(f"/api/cases/0/slices/{suggested}", content=bytes(64 * 64))  # taken back
+    assert carried(client)["job"]["outcome"] == "done"
+    about, found = planes(client.get("/api/cases/0/labels?since=0"))
+
     middle = int(first + last) // 2
     seen = about["revision"]
     assert draw(client, middle, liver[middle]).json()["volumes_ml"]["1"] > 0
@@ -273,12 +282,12 @@ def test_a_propagation_is_stopped(
 ) -> None:
     from slicekit.review import carry
 
-    def slow(session: Any, told: Any) -> None:
+    def slow(session: Any) -> Any:
         for n in range(2000):
-            told(n, 2000)
+            yield carry.Carried("organ", range(0), n, 2000)
             time.sleep(0.01)
 
-    monkeypatch.setattr(carry.Session, "propagate", slow)
+    monkeypatch.setattr(carry.Session, "carry", slow)
     client = make_client(scan, out=tmp_path / "out")
     z = int(np.flatnonzero(liver.any(axis=(1, 2)))[2])
     draw(client, z, liver[z])
@@ -309,6 +318,9 @@ def test_cases_that_were_not_looked_at_for_long_are_closed_and_kept(
     for index in (1, 2):
         assert client.get(f"/api/cases/{index}").status_code == 200
     assert (tmp_path / "out" / "a.session").exists()
+    watched = client.get("/api/cases/0/state?watch=true")
+    assert watched.status_code == 409 and "closed" in watched.json()["cause"]
+    assert client.get("/api/cases/2/state?watch=true").status_code == 200
     assert client.get("/api/cases/0/state").json()["origin"]["1"][z] == Origin.DRAWN
 
 

@@ -8,7 +8,7 @@ import pytest
 from slicekit.errors import LabelError, ShapeError
 from slicekit.inference.organ_track import Provenance
 from slicekit.labels import LabelSet
-from slicekit.review.sheet import Answer, Origin, Sheet
+from slicekit.review.sheet import Answer, Origin, Piece, Sheet
 
 NAMES = LabelSet({"liver": 1, "spleen": 2})
 
@@ -140,3 +140,32 @@ def test_an_id_above_255_widens_the_labels_and_keeps_them() -> None:
 def test_an_organ_cannot_change_its_id() -> None:
     with pytest.raises(LabelError, match="keep their ids"):
         sheet().rename(LabelSet({"liver": 2, "spleen": 1}))
+
+
+def test_a_piece_is_shown_at_once_and_takes_nothing_from_what_is_there() -> None:
+    made = sheet()
+    made.put(1, plane(liver=slice(0, 2)), {1})
+    made.put(2, plane(spleen=slice(1, 2)), {2})
+    mask = plane(liver=slice(0, 3)) == 1
+    for z in (1, 2, 3):
+        made.show(Piece(1, z, mask, Origin.PROPAGATED, 0.25))
+    assert (made.labels[1] == plane(liver=slice(0, 2))).all(), "drawn"
+    assert (made.labels[2] == plane(liver=slice(0, 3)) * (1 - plane(liver=slice(1, 2)))
+            + plane(spleen=slice(1, 2))).all()  # fmt: skip
+    assert made.origin_of(1).tolist() == [0, Origin.DRAWN, Origin.PROPAGATED, Origin.PROPAGATED]
+    assert made.doubt_of(1).tolist() == [0, 0, 0.25, 0.25]
+    made.show(Piece(1, 3, np.zeros((5, 6), bool), Origin.UNSEEN, 0.0))
+    assert made.is_empty(3) and made.origin_of(1)[3] == Origin.UNSEEN
+
+
+def test_going_back_forgets_what_was_drawn_and_carried_since() -> None:
+    made = sheet()
+    made.put(1, plane(liver=slice(0, 2)), {1})
+    before = made.labels.copy()
+    seen = made.put_at(1)
+    made.put(3, plane(spleen=slice(0, 2)), {2})
+    made.show(Piece(1, 2, plane(liver=slice(0, 3)) == 1, Origin.PROPAGATED, 0.25))
+    made.put_back(before, {1: {1: before[1] == 1}})
+    assert (made.labels == before).all() and made.drawn_on(3) == ()
+    assert made.origin_of(1).tolist() == [0, Origin.DRAWN, 0, 0]
+    assert made.put_at(1) > seen and made.put_at(0) == 0

@@ -12,18 +12,17 @@ import pytest
 
 from slicekit.errors import GeometryError, LabelError, ReadError, WriteError
 from slicekit.inference.session import Session
-from slicekit.io import read_labels, read_volume
+from slicekit.io import read_volume
 from slicekit.labels import LabelSet
 from slicekit.review.cases import ReviewCase, review_cases
 from slicekit.review.sheet import Sheet
 from slicekit.review.store import (
     load_drawings,
     save_drawings,
-    save_labels,
     snapshot,
-    versions,
     write_note,
 )
+from slicekit.review.versions import save_labels, versions
 from slicekit.volume import Volume
 
 NAMES = LabelSet({"liver": 1})
@@ -46,23 +45,6 @@ def sheet_of(image: Volume, *zs: int) -> Sheet:
         plane[:z] = 1
         made.put(z, plane, {1})
     return made
-
-
-def test_the_last_twenty_versions_are_kept(case: ReviewCase, image: Volume) -> None:
-    for z in [*range(1, 15), *range(1, 10)]:
-        sheet = sheet_of(image, z)
-        save_labels(case, image, snapshot(sheet))
-    kept = versions(case)
-    assert [file.name for file in kept] == [f"{n:04}.nii.gz" for n in range(4, 24)]
-    newest = read_labels(kept[-1], like=image).array
-    assert (newest == sheet.labels).all()
-    assert case.labels.read_bytes() == kept[-1].read_bytes()
-
-
-def test_equal_labels_make_no_new_version(case: ReviewCase, image: Volume) -> None:
-    held = snapshot(sheet_of(image, 3))
-    names = {save_labels(case, image, held).name for _ in range(3)}
-    assert names == {"0001.nii.gz"}
 
 
 def test_case_34_a_full_disk_leaves_what_was_saved(case: ReviewCase, image: Volume) -> None:

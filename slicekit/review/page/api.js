@@ -35,7 +35,7 @@ export function openCase(index) {
   return {
     index,
     about: () => json(ask("GET", at)),
-    state: () => json(ask("GET", `${at}/state`)),
+    state: (watch = false) => json(ask("GET", `${at}/state${watch ? "?watch=true" : ""}`)),
     image: (signal) => ask("GET", `${at}/image`, { signal }),
     async imageSlice(z) {
       const answer = await ask("GET", `${at}/image/${z}`);
@@ -49,12 +49,14 @@ export function openCase(index) {
       const Kind = about.label_bytes === 2 ? Uint16Array : Uint8Array;
       return { ...about, planes: new Kind(buffer, 4 + size) };
     },
-    putSlice: (z, plane, drawn) =>
-      json(ask("PUT", `${at}/slices/${z}?drawn=${[...drawn].join(",")}`, { body: plane })),
+    putSlice: (z, plane, drawn, seen) =>
+      json(ask("PUT", `${at}/slices/${z}?drawn=${[...drawn].join(",")}&seen=${seen}`, { body: plane })),
     addOrgan: (name) => json(ask("POST", `${at}/organs`, body({ name }))),
     propagate: () => json(ask("POST", `${at}/propagate`)),
     stop: () => json(ask("DELETE", `${at}/propagate`)),
     save: () => json(ask("POST", `${at}/save`)),
+    versions: () => json(ask("GET", `${at}/versions`)),
+    restore: (number) => json(ask("POST", `${at}/versions/${number}/restore`)),
     judge: (verdict, remark) => json(ask("POST", `${at}/verdict`, body({ verdict, remark }))),
   };
 }

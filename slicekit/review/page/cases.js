@@ -9,11 +9,14 @@ export function showCases(list, cases, here, open) {
     name.textContent = one.name;
     button.className = one.verdict.replace(" ", "-");
     button.classList.toggle("here", one.index === here);
-    button.title = one.fault ? `${one.fault.cause}; ${one.fault.cure}`
+    button.classList.toggle("faulty", Boolean(one.fault));
+    if (one.index === here) button.setAttribute("aria-current", "true");
+    button.title = one.fault ? `${one.name}: ${one.fault.cause}; ${one.fault.cure}`
       : `${one.name}: ${one.verdict}${one.remark ? `, ${one.remark}` : ""}`;
     button.append(mark, name);
     button.addEventListener("click", () => open(one.index));
     entry.append(button);
     return entry;
   }));
+  list.querySelector(".here")?.scrollIntoView({ block: "nearest" });
 }

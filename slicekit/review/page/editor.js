@@ -12,11 +12,15 @@ export class Editor {
     this.protect = false;
     this.organ = 1;
     this.past = [];
+    this.future = [];
     this.going = null;
+    this.at = null;
     this.onChange = () => {};
     this.onSay = () => {};
     this.onHover = () => {};
     this.onTurn = () => {};
+    this.onRestore = () => {};
+    this.onContrast = () => {};
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -47,8 +51,12 @@ export class Editor {
     this.view.canvas.setPointerCapture(event.pointerId);
     this.view.canvas.focus({ preventScroll: true });
     const at = this.view.voxelAt(event);
-    if (event.button === 1 || event.button === 2 || event.shiftKey) {
+    if (event.button === 1 || event.shiftKey) {
       this.going = { kind: "pan", from: [event.clientX, event.clientY], pan: this.view.pan };
+      return;
+    }
+    if (event.button === 2) {
+      this.going = { kind: "contrast", last: [event.clientX, event.clientY] };
       return;
     }
     if (event.button !== 0) return;
@@ -65,6 +73,7 @@ export class Editor {
       return;
     }
     this.going = { kind: "stroke", z, before, last: at, changed: false };
+    this.scan.held = z;
     this.paint(at, at);
   }
 
@@ -75,6 +84,11 @@ export class Editor {
       const { from, pan } = this.going;
       this.view.pan = [pan[0] + event.clientX - from[0], pan[1] + event.clientY - from[1]];
       this.view.draw();
+    }
+    if (this.going?.kind === "contrast") {
+      const [x, y] = this.going.last;
+      this.going.last = [event.clientX, event.clientY];
+      this.onContrast(event.clientX - x, event.clientY - y);
     }
     if (this.going?.kind === "stroke") {
       const several = event.getCoalescedEvents?.() ?? [];
@@ -90,6 +104,8 @@ export class Editor {
   up() {
     const { going } = this;
     this.going = null;
+    if (this.scan) this.scan.held = -1;
+    if (going?.kind === "contrast") this.onContrast(0, 0, true);
     if (going?.kind === "stroke" && going.changed) this.commit(going.z, going.before);
   }
 
@@ -103,6 +119,7 @@ export class Editor {
   }
 
   hover(at) {
+    this.at = at; // where the pointer is
     const pens = this.tool !== "fill";
     const colour = this.tool === "erase" ? "#ffffff" : this.colour ?? "#ffffff";
     this.view.cursor = at && pens
@@ -129,8 +146,7 @@ export class Editor {
         if (before[n]) drawn.add(before[n]);
       }
     }
-    this.past.push({ z, plane: before, drawn: drawnBefore });
-    if (this.past.length > MOST_STEPS) this.past.shift();
+    this.remember({ z, plane: before, drawn: drawnBefore });
     this.scan.send(z, drawn);
     this.view.paintTint();
     this.onChange(z);
@@ -145,17 +161,46 @@ export class Editor {
   // Nothing on this slice counts as drawn; the next propagation answers it again.
   forget() {
     const { z } = this.view;
-    this.past.push({ z, plane: this.scan.plane(z).slice(), drawn: this.scan.drawnOn(z) });
+    this.remember({ z, plane: this.scan.plane(z).slice(), drawn: this.scan.drawnOn(z) });
     this.scan.send(z, new Set());
     this.onChange(z);
   }
 
+  // A step back: a slice as it was, or the version that holds what a restored one replaced.
+  remember(step) {
+    this.past.push(step);
+    if (this.past.length > MOST_STEPS) this.past.shift();
+    this.future = [];
+  }
+
+  // Nothing here leads back to what somebody else has changed meanwhile.
+  forgetSteps(z = null) {
+    const others = (step) => z !== null && step.z !== z;
+    this.past = this.past.filter(others);
+    this.future = this.future.filter(others);
+  }
+
   undo() {
-    const step = this.past.pop();
+    return this.step(this.past, this.future);
+  }
+
+  redo() {
+    return this.step(this.future, this.past);
+  }
+
+  step(from, to) {
+    if (this.going) return null; // not under the pen
+    const step = from.pop();
     if (!step) return null;
-    this.scan.plane(step.z).set(step.plane);
-    this.scan.send(step.z, step.drawn);
-    this.onChange(step.z);
-    return step.z;
+    if (step.version) {
+      this.onRestore(step.version);
+      return null;
+    }
+    const { z } = step;
+    to.push({ z, plane: this.scan.plane(z).slice(), drawn: this.scan.drawnOn(z) });
+    this.scan.plane(z).set(step.plane);
+    this.scan.send(z, step.drawn);
+    this.onChange(z);
+    return z;
   }
 }

@@ -2,14 +2,24 @@
 
 import * as api from "./api.js";
 import { Bar } from "./bar.js";
+import { Carrying } from "./carrying.js";
 import { showCases } from "./cases.js";
 import { Editor } from "./editor.js";
+import { setUsable, showHeading, showLoading, showUnreadable } from "./heading.js";
 import { listen } from "./keys.js";
-import { guarded, say, tell } from "./message.js";
+import { guarded, hush, say, tell } from "./message.js";
 import { Organs } from "./organs.js";
 import { Planes } from "./planes.js";
-import { Scan } from "./scan.js";
+import { expectServer, makeSaving } from "./saving.js";
+import { isAway, Scan } from "./scan.js";
+import { showStatus } from "./status.js";
+import { Tools } from "./tools.js";
+import { Versions } from "./versions.js";
 import { View } from "./view.js";
+import { Windows } from "./windows.js";
+
+const LOOK_MS = 2000;
+const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
 
 const el = (id) => document.getElementById(id);
 const view = new View(el("axial"));
@@ -17,56 +27,74 @@ const editor = new Editor(view);
 const bar = new Bar(el("bar"), el("legend"));
 const organs = new Organs(el("organs"));
 const planes = new Planes(el("planes"), el("planes-box"), el("open-planes"));
+const tools = new Tools(editor, view);
+const versions = new Versions(el("versions"), el("version-list"));
+const windows = new Windows(el("window"));
+const carrying = new Carrying({ show: showState, changed: showLabelsAnew, ended: carried });
+const remarks = new Map(); // of cases that were left before a verdict
 let scan = null;
-let polling = false;
+let opening = 0;
 let fetchSoon = 0;
+let verdict = ""; // that the list shows
 
 // Cases ---------------------------------------------------------------------------------------
 
-async function listCases() {
+async function listCases(here = scan?.index) {
   const { cases, model_fault: fault } = await api.cases();
-  showCases(el("cases"), cases, scan?.index, openCase);
+  showCases(el("cases"), cases, here, openCase);
+  verdict = cases[here]?.verdict ?? "";
   return { cases, fault };
 }
 
 const openCase = guarded(async (index) => {
+  const ticket = ++opening;
   if (scan) {
+    expectServer(scan);
     await scan.allSent();
+    remarks.set(scan.index, el("remark").value);
     scan.close();
   }
-  el("loading").hidden = false;
-  el("loading").textContent = "Reading the scan …";
+  scan = null;
+  setUsable(false);
+  hush();
+  showLoading("Reading the scan …");
   const opened = new Scan(index);
   try {
     await opened.open();
   } catch (fault) {
-    el("loading").textContent = "This case cannot be shown.";
-    throw fault;
+    if (ticket !== opening) return;
+    const { cases } = await listCases(index).catch(() => ({ cases: [] }));
+    showUnreadable(cases[index]?.name ?? "", fault);
+    return;
   }
+  if (ticket !== opening) return; // another one was chosen meanwhile
   scan = opened;
+  showScan();
+  opened.stream();
+  await listCases();
+  if (ticket !== opening) return;
+  if (scan.state.job.running) watchJob();
+  if (planes.isOpen) await planes.open(scan, windows.chosen, view.z);
+});
+
+function showScan() {
   scan.onImage = (z) => { if (z === view.z || z === -1) view.paintGray(); };
   scan.onSent = showState;
-  scan.onFault = tell;
-  editor.past = [];
+  Object.assign(scan, { onFault: tell, onOthers: (z) => editor.forgetSteps(z) });
+  scan.onRefused = (z) => {
+    editor.forgetSteps(z);
+    showLabelsAnew();
+  };
+  editor.forgetSteps();
   view.show(scan);
   bar.show(scan);
-  el("window").replaceChildren(...scan.about.presets.map((one, n) => new Option(one.name, n)));
-  view.setWindow(scan.about.presets[0]);
+  windows.show(scan.about.presets);
   organs.show(scan.organs);
-  el("remark").value = scan.state.remark;
-  const title = document.createElement("small");
-  title.textContent = `${scan.about.shape.slice().reverse().join(" × ")} voxels, `
-    + `${scan.about.spacing_mm.map((step) => +step.toFixed(2)).reverse().join(" × ")} mm`;
-  el("title").replaceChildren(scan.name, title);
+  el("remark").value = remarks.get(scan.index) ?? scan.state.remark;
   goTo(scan.startSlice());
-  el("loading").hidden = true;
-  document.body.dataset.shown = scan.name;
+  showHeading(scan);
   showState();
-  await listCases();
-  scan.stream();
-  if (scan.state.job.running) poll();
-  if (planes.isOpen) await planes.open(scan, scan.about.presets[0], view.z);
-});
+}
 
 // Slices --------------------------------------------------------------------------------------
 
@@ -74,34 +102,32 @@ function goTo(z) {
   view.goTo(Math.min(scan.depth - 1, Math.max(0, z)));
   scan.needImage(view.z).catch(tell);
   bar.draw(view.z, organs.chosen);
-  el("where").textContent = `slice ${scan.about.numbers[view.z]} (${view.z + 1} of ${scan.depth})`;
+  const number = scan.about.numbers[view.z];
+  el("where").textContent = `slice ${view.z + 1} of ${scan.depth}`
+    + `${number === view.z + 1 ? "" : ` (${number} in the file)`}`;
   planes.goTo(view.z);
 }
 
 function showState() {
-  const { state } = scan;
-  organs.update(state.volumes_ml);
+  if (!scan) return;
+  organs.update(scan.state.volumes_ml);
   bar.draw(view.z, organs.chosen);
-  el("undo").disabled = !editor.past.length;
-  const { job } = state;
-  el("progress").hidden = !job.running;
-  el("propagate").disabled = job.running;
-  if (job.total) Object.assign(el("progress-bar"), { max: job.total, value: job.done });
-  else el("progress-bar").removeAttribute("value");
-  el("progress-text").textContent = job.total ? `${job.done} of ${job.total} slices` : "starting …";
-  const next = state.next[0];
-  el("advice").textContent = next
-    ? `Draw slice ${scan.about.numbers[next.z]} next: ${next.reason}.` : "";
-  el("next").disabled = !state.next.length;
-  const fault = state.autosave_fault;
-  el("kept").className = fault ? "fault" : "";
-  el("kept").textContent = fault ? `not kept: ${fault.cause}`
-    : scan.waiting.size || scan.sending || !state.kept ? "keeping …"
-      : state.saved ? "saved" : "kept, not saved yet";
+  showStatus(scan, editor);
+  if (scan.state.verdict === verdict) return;
+  verdict = scan.state.verdict;
+  guarded(listCases)();
+}
+
+function showLabelsAnew() {
+  view.paintTint();
+  planes.refreshSoon();
 }
 
 const refresh = guarded(async () => {
-  await scan.refresh();
+  const seen = scan;
+  if (!seen) return;
+  await seen.refresh();
+  if (seen !== scan) return;
   showState();
   if (!scan.state.kept) refreshSoon(800);
 });
@@ -111,98 +137,58 @@ function refreshSoon(wait = 250) {
   fetchSoon = setTimeout(refresh, wait);
 }
 
-// Propagation ---------------------------------------------------------------------------------
-
-const propagate = guarded(async () => {
-  const before = scan.state.job;
-  if (before.running) return;
+// What was changed in another window, or by a script.
+async function look() {
+  const seen = scan;
+  if (!seen || document.hidden || seen.sending || carrying.watching) return;
   try {
-    scan.state.job = { running: true, done: 0, total: 0 }; // shown before the server answers
-    showState();
-    await scan.allSent();
-    await scan.api.propagate();
+    await seen.refresh(true);
+    if (seen !== scan || seen.sending) return;
+    if (Object.keys(seen.state.volumes_ml).length !== seen.organs.length) {
+      takeOrgans((await seen.api.about()).organs);
+    }
+    if (seen.state.revision !== seen.revision && await seen.syncLabels()) showLabelsAnew();
+    if (seen.state.job.running) watchJob();
   } catch (fault) {
-    scan.state.job = before;
-    showState();
-    throw fault;
+    if (!isAway(fault) && fault.status !== 409) tell(fault); // told beside the title; closed
   }
-  await poll();
-});
-
-async function poll() {
-  if (polling) return;
-  polling = true;
-  try {
-    const watched = scan;
-    do {
-      await scan.refresh();
-      showState();
-      if (!scan.state.job.running) break;
-      await new Promise((resolve) => setTimeout(resolve, 150));
-    } while (scan === watched);
-    if (scan === watched) await showOutcome();
-  } finally {
-    polling = false;
-  }
+  showState();
 }
 
-async function showOutcome() {
-  const { outcome, fault, seconds } = scan.state.job;
-  await scan.syncLabels();
-  view.paintTint();
-  planes.refresh();
-  if (outcome === "failed") say(`${fault.cause}.`, `${fault.cure}.`, true);
-  else say(outcome === "done" ? `Carried in ${seconds} s.` : "Stopped.");
-  const { fault: model } = await listCases();
-  if (model && outcome === "done") {
-    say("No propagator: shapes were interpolated.", `${model.cause}; ${model.cure}`, true);
+// Propagation ---------------------------------------------------------------------------------
+
+const propagate = guarded((started = scan) => carrying.start(started, () => scan === started));
+const stop = guarded(() => scan.api.stop());
+const watchJob = guarded((watched = scan) => carrying.watch(watched, () => scan === watched));
+
+async function carried(outcome) {
+  const { fault } = await listCases();
+  if (fault && outcome === "done") {
+    say("No propagator: shapes were interpolated.", `${fault.cause}; ${fault.cure}`, true);
   }
   refreshSoon(1200);
 }
 
 // Saving --------------------------------------------------------------------------------------
 
-const save = guarded(async () => {
-  await scan.allSent();
-  const { version, file } = await scan.api.save();
-  say(`Saved, version ${parseInt(version, 10)}.`, file);
-  await refresh();
-  await listCases();
-});
-
-const judge = guarded(async (verdict) => {
-  await scan.allSent();
-  await scan.api.judge(verdict, el("remark").value);
-  say(verdict === "accepted" ? "Accepted and saved." : "Sent back.");
-  await refresh();
-  await listCases();
-});
-
-// Three planes --------------------------------------------------------------------------------
-
-const togglePlanes = guarded(async () => {
-  if (planes.isOpen) planes.close();
-  else await planes.open(scan, scan.about.presets[el("window").value], view.z);
+const { save, judge, restore, takeBack } = makeSaving({
+  current: () => scan,
+  editor,
+  remark: el("remark"),
+  saved: async () => {
+    await refresh();
+    await listCases();
+  },
+  replaced: (all) => {
+    takeOrgans(all);
+    showLabelsAnew();
+  },
 });
 
 // Tools and keys ------------------------------------------------------------------------------
 
-function setTool(tool) {
-  editor.tool = tool;
-  for (const button of document.querySelectorAll("[data-tool]")) {
-    button.classList.toggle("on", button.dataset.tool === tool);
-    button.setAttribute("aria-pressed", button.dataset.tool === tool);
-  }
-}
-
-function setPen(size) {
-  editor.size = Math.min(60, Math.max(1, size));
-  el("pen").value = el("pen-size").textContent = editor.size;
-  view.draw();
-}
-
 const undo = () => goTo(editor.undo() ?? view.z);
-
+const redo = () => goTo(editor.redo() ?? view.z);
 function nextSlice() {
   const { next } = scan.state;
   if (!next.length) {
@@ -218,70 +204,83 @@ function nextSlice() {
 function showLabels(shown) {
   view.shown = el("shown").checked = shown;
   view.draw();
+  planes.setOpacity(shown ? 0.5 : 0);
 }
 
+function takeOrgans(all) {
+  if (JSON.stringify(all) === JSON.stringify(scan.organs)) return;
+  scan.organs = all;
+  view.setOrgans();
+  organs.show(all);
+}
+
+const togglePlanes = guarded(async () => {
+  if (planes.isOpen) planes.close();
+  else await planes.open(scan, windows.chosen, view.z);
+});
+
+const addOrgan = guarded(async (event) => {
+  event.preventDefault();
+  const { id, organs: all } = await scan.api.addOrgan(el("new-organ").value);
+  el("new-organ").value = "";
+  takeOrgans(all);
+  await scan.syncLabels();
+  organs.choose(id);
+  view.canvas.focus(); // so that keys draw and do not type
+  await refresh();
+});
+
+const openVersions = guarded(() => versions.open(scan));
 listen({
   ready: () => scan !== null,
   keys: {
-    ArrowUp: () => goTo(view.z + 1),
-    ArrowRight: () => goTo(view.z + 1),
-    ArrowDown: () => goTo(view.z - 1),
-    ArrowLeft: () => goTo(view.z - 1),
-    PageUp: () => goTo(view.z + 10),
-    PageDown: () => goTo(view.z - 10),
-    d: () => setTool("draw"),
-    e: () => setTool("erase"),
-    f: () => setTool("fill"),
-    "[": () => setPen(editor.size - 2),
-    "]": () => setPen(editor.size + 2),
+    ...Object.fromEntries(Object.entries(STEPS).map(([key, by]) => [key, () => goTo(view.z + by)])),
+    0: () => view.fit(),
+    d: () => tools.choose("draw"),
+    e: () => tools.choose("erase"),
+    f: () => tools.choose("fill"),
+    "[": () => tools.grow(-2),
+    "]": () => tools.grow(2),
     p: propagate,
     n: nextSlice,
     k: () => editor.keep(),
     h: () => showLabels(!view.shown),
     t: togglePlanes,
-    Escape: () => { if (scan.state.job.running) scan.api.stop().catch(tell); },
+    v: openVersions,
+    "?": () => el("help").showModal(),
+    Escape: () => { if (scan.state.job.running) stop(); },
   },
-  withControl: { z: undo, s: save },
+  withControl: { z: undo, "shift z": redo, s: save },
   digit: (n) => organs.chooseNth(n),
+  leave: () => view.canvas.focus(),
 });
 
-for (const button of document.querySelectorAll("[data-tool]")) {
-  button.addEventListener("click", () => setTool(button.dataset.tool));
-}
-el("pen").addEventListener("input", () => setPen(+el("pen").value));
-el("undo").addEventListener("click", undo);
-el("keep").addEventListener("click", () => editor.keep());
-el("forget").addEventListener("click", () => editor.forget());
-el("protect").addEventListener("change", () => { editor.protect = el("protect").checked; });
+const clicks = {
+  undo, redo, propagate, stop, save,
+  keep: () => editor.keep(),
+  forget: () => editor.forget(),
+  next: nextSlice,
+  accept: () => judge("accepted"),
+  "send-back": () => judge("sent back"),
+  "open-planes": togglePlanes,
+  "open-versions": openVersions,
+  "open-help": () => el("help").showModal(),
+};
+for (const [id, act] of Object.entries(clicks)) el(id).addEventListener("click", () => act());
 el("shown").addEventListener("change", () => showLabels(el("shown").checked));
-el("window").addEventListener("change", () => {
-  view.setWindow(scan.about.presets[el("window").value]);
-  view.canvas.focus();
-});
-el("propagate").addEventListener("click", propagate);
-el("stop").addEventListener("click", guarded(() => scan.api.stop()));
-el("next").addEventListener("click", nextSlice);
-el("save").addEventListener("click", save);
-el("accept").addEventListener("click", () => judge("accepted"));
-el("send-back").addEventListener("click", () => judge("sent back"));
-el("open-planes").addEventListener("click", togglePlanes);
-el("add-organ").addEventListener("submit", guarded(async (event) => {
-  event.preventDefault();
-  const { id, organs: all } = await scan.api.addOrgan(el("new-organ").value);
-  el("new-organ").value = "";
-  scan.organs = all;
-  view.setOrgans();
-  await scan.syncLabels();
-  organs.show(all);
-  organs.choose(id);
-  await refresh();
-}));
+el("add-organ").addEventListener("submit", addOrgan);
 
+windows.onChange = (chosen, done) => (done ? [view, planes] : [view])
+  .forEach((one) => one.setWindow(chosen));
+windows.onChosen = () => view.canvas.focus();
 bar.onGo = goTo;
 planes.onGo = (z) => { if (z !== view.z) goTo(z); };
+versions.onRestore = restore;
 editor.onTurn = (step) => goTo(view.z - step);
 editor.onSay = say;
-editor.onChange = () => { showState(); refreshSoon(); };
+editor.onRestore = takeBack;
+editor.onContrast = (right, down, done) => windows.drag(right, down, done);
+editor.onChange = () => { showState(); planes.refreshSoon(); refreshSoon(); };
 editor.onHover = (at) => { el("under").textContent = scan && at ? scan.under(view.z, at) : ""; };
 organs.onChoose = (id, colour) => {
   editor.organ = id;
@@ -289,10 +288,11 @@ organs.onChoose = (id, colour) => {
   if (scan) bar.draw(view.z, id);
 };
 window.addEventListener("beforeunload", (event) => {
-  if (scan?.waiting.size) event.preventDefault();
+  if (scan?.waiting.size || scan?.sending) event.preventDefault();
 });
-
-setTool("draw");
+document.addEventListener("visibilitychange", look);
+setInterval(look, LOOK_MS);
+setUsable(false);
 window.slicekit = { get scan() { return scan; }, view, editor, organs }; // for a look from outside
 guarded(async () => {
   const { cases } = await listCases();

@@ -12,8 +12,9 @@ export class Organs {
     this.all = all;
     this.list.replaceChildren(...all.map(({ id, name, colour }, n) => {
       const entry = document.createElement("li");
+      entry.tabIndex = 0;
       entry.dataset.id = id;
-      entry.title = n < 9 ? `${name} (${n + 1})` : name;
+      entry.title = n < 9 ? `Draw ${name} (${n + 1})` : `Draw ${name}`;
       for (const [kind, text] of [["swatch", ""], ["name", name], ["ml", ""], ["key", n < 9 ? n + 1 : ""]]) {
         const part = Object.assign(document.createElement("span"), { className: kind });
         part.textContent = text;
@@ -21,6 +22,12 @@ export class Organs {
       }
       entry.querySelector(".swatch").style.background = colour;
       entry.addEventListener("click", () => this.choose(id));
+      entry.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || event.key === " ") {
+          event.preventDefault();
+          this.choose(id);
+        }
+      });
       return entry;
     }));
     const known = all.some(({ id }) => id === this.chosen);
@@ -40,6 +47,7 @@ export class Organs {
     for (const entry of this.list.children) {
       const here = +entry.dataset.id === id;
       entry.classList.toggle("here", here);
+      entry.setAttribute("aria-current", here);
       if (here) entry.scrollIntoView({ block: "nearest" });
     }
     this.onChoose(id, this.all.find((one) => one.id === id)?.colour);

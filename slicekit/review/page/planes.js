@@ -1,11 +1,14 @@
 // Three planes and 3D beside the slice, by NiiVue; a thinned copy is enough to look at.
 
 const MOST = 160; // voxels along an axis
+const [CORONAL, SAGITTAL, RENDER] = [1, 2, 4];
+const AFTER_MS = 400;
 
 export class Planes {
   constructor(canvas, box, button) {
     Object.assign(this, { canvas, box, button });
     this.viewer = null;
+    this.opacity = 0.5;
     this.onGo = () => {};
   }
 
@@ -36,7 +39,7 @@ export class Planes {
   }
 
   async load(scan, preset) {
-    const { Niivue, SHOW_RENDER } = await import("./vendor/niivue.js");
+    const { Niivue } = await import("./vendor/niivue.js");
     this.scan = scan;
     this.steps = scan.about.shape.map((size) => Math.ceil(size / MOST));
     if (!this.viewer) {
@@ -46,7 +49,8 @@ export class Planes {
       });
       await this.viewer.attachToCanvas(this.canvas);
       this.viewer.setInterpolation(false);
-      this.viewer.opts.multiplanarShowRender = SHOW_RENDER?.ALWAYS ?? 1;
+      this.viewer.setCustomLayout([CORONAL, SAGITTAL, RENDER].map((sliceType, n) => (
+        { sliceType, position: [0, n / 3, 1, 1 / 3] })));
     }
     const { slope, offset } = scan.about;
     const image = this.nifti(scan.image, Int16Array, 4, slope, offset);
@@ -55,7 +59,7 @@ export class Planes {
     try {
       await this.viewer.loadVolumes([
         { url: urls[0], name: "scan.nii", colormap: "gray", cal_min: preset.low, cal_max: preset.high },
-        { url: urls[1], name: "labels.nii", opacity: 0.5 },
+        { url: urls[1], name: "labels.nii", opacity: this.opacity },
       ]);
     } finally {
       urls.forEach((url) => URL.revokeObjectURL(url));
@@ -80,6 +84,24 @@ export class Planes {
     }
     this.viewer.volumes[1].setColormapLabel(table);
     this.viewer.updateGLVolume();
+  }
+
+  // After a stroke: soon, and once for several.
+  refreshSoon() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.refresh(), AFTER_MS);
+  }
+
+  setWindow({ low, high }) {
+    const image = this.isOpen && this.viewer?.volumes[0];
+    if (!image) return;
+    Object.assign(image, { cal_min: low, cal_max: high });
+    this.viewer.updateGLVolume();
+  }
+
+  setOpacity(share) {
+    this.opacity = share;
+    if (this.isOpen && this.viewer?.volumes[1]) this.viewer.setOpacity(1, share);
   }
 
   refresh() {

@@ -1,6 +1,7 @@
 // The axial slice on a canvas: intensities through a window, labels above them, zoom and pan.
 
 const PADDING = 14;
+const EDGE = 0xe0000000;
 
 export class View {
   constructor(canvas) {
@@ -13,6 +14,7 @@ export class View {
     this.zoom = 1;
     this.pan = [0, 0];
     this.shown = true;
+    this.opacity = 0.35; // of what is inside of an outline
     this.cursor = null; // { x, y, radius } in voxels
     this.palette = new Uint32Array(65536);
     this.waits = false;
@@ -27,8 +29,7 @@ export class View {
     }
     this.grayPixels = new ImageData(scan.columns, scan.rows);
     this.tintPixels = new ImageData(scan.columns, scan.rows);
-    this.zoom = 1;
-    this.pan = [0, 0];
+    this.fit();
     this.setOrgans();
   }
 
@@ -46,6 +47,12 @@ export class View {
       this.lut[n] = (255 * (value - low)) / (high - low);
     }
     this.paintGray();
+  }
+
+  fit() {
+    this.zoom = 1;
+    this.pan = [0, 0];
+    this.draw();
   }
 
   goTo(z) {
@@ -73,6 +80,7 @@ export class View {
     const { rows, columns } = this.scan;
     const plane = this.scan.plane(this.z);
     const pixels = new Uint32Array(this.tintPixels.data.buffer);
+    const inside = Math.round(255 * this.opacity) << 24;
     for (let y = 0, n = 0; y < rows; y += 1) {
       for (let x = 0; x < columns; x += 1, n += 1) {
         const id = plane[n];
@@ -82,7 +90,7 @@ export class View {
         }
         const edge = (x > 0 && plane[n - 1] !== id) || (x < columns - 1 && plane[n + 1] !== id)
           || (y > 0 && plane[n - columns] !== id) || (y < rows - 1 && plane[n + columns] !== id);
-        pixels[n] = ((edge ? 0xe0000000 : 0x59000000) | this.palette[id]) >>> 0;
+        pixels[n] = ((edge ? EDGE : inside) | this.palette[id]) >>> 0;
       }
     }
     this.tint.getContext("2d").putImageData(this.tintPixels, 0, 0);
@@ -155,11 +163,13 @@ export class View {
     }
     if (this.cursor) {
       const { x, y, radius, colour } = this.cursor;
-      context.strokeStyle = colour;
-      context.lineWidth = 1.25 * ratio;
       context.beginPath();
       context.ellipse(left + x * kx, top + y * ky, radius * kx, radius * kx, 0, 0, 2 * Math.PI);
-      context.stroke();
+      for (const [line, wide] of [["#000a", 3], [colour, 1.25]]) { // seen on its own colour, too
+        context.strokeStyle = line;
+        context.lineWidth = wide * ratio;
+        context.stroke();
+      }
     }
     this.paintSides(width, height, ratio);
   }
