@@ -37,7 +37,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "report.case.CaseFiles",
     ),
     "Draw and propagate": (
-        "Session", "inference.suggest.Suggestion", "load_propagator", "inference.model.Carrier",
+        "Session", "inference.session.CarriedGap", "inference.suggest.Suggestion", "load_propagator", "inference.model.Carrier",
         "propagate_folder", "report.carrying.Carried",
     ),
     "Few-shot": (

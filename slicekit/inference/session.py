@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 """Told the gaps done and the gaps in all."""
 
 
-class Carried(NamedTuple):
+class CarriedGap(NamedTuple):
     """A gap that was carried and is shown."""
 
     organ: str
@@ -217,7 +217,7 @@ class Session:
                 progress(gap.done, gap.total)
         return self.labels
 
-    def carry(self) -> Iterator[Carried]:
+    def carry(self) -> Iterator[CarriedGap]:
         """Carry the guides gap by gap: what ``propagate`` does, with a look in between.
 
         Yields:
@@ -253,7 +253,7 @@ class Session:
                               DataWarning, stacklevel=3)  # fmt: skip
         for done, (name, key, pieces) in enumerate(self._answers(todo), start=1):
             show(self._canvas, self._tracks[name], key, pieces, stale)
-            yield Carried(name, wanted[name][key].gap.slices, done, len(todo))
+            yield CarriedGap(name, wanted[name][key].gap.slices, done, len(todo))
         self._unfinished = set()
 
     def mask_of(self, z: int, *, organ: str) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import numpy as np
 from slicekit.data.region import Region
 from slicekit.inference.follow import Follower
 from slicekit.inference.model import Carrier
-from slicekit.inference.session import Carried, Session
+from slicekit.inference.session import CarriedGap, Session
 from slicekit.inference.stretch import Followed, Planes, Task
 from slicekit.labels import LabelSet
 from slicekit.review.anchors import Guides
@@ -117,7 +117,7 @@ class Courier:
             {ids[name]: doubt[name] for name in guides},
         )
 
-    def _show(self, gap: Carried, shown: Shown) -> None:
+    def _show(self, gap: CarriedGap, shown: Shown) -> None:
         """Show a gap that is finished, slice by slice, for whole gaps may be large."""
         name, number = gap.organ, self.names.ids[gap.organ]
         origin, doubt = self._session.provenance[name], self._session.doubt[name]

@@ -284,7 +284,7 @@ def test_a_propagation_is_stopped(
 
     def slow(session: Any) -> Any:
         for n in range(2000):
-            yield carry.Carried("organ", range(0), n, 2000)
+            yield carry.CarriedGap("organ", range(0), n, 2000)
             time.sleep(0.01)
 
     monkeypatch.setattr(carry.Session, "carry", slow)
