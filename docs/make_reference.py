@@ -37,8 +37,9 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "report.case.CaseFiles",
     ),
     "Draw and propagate": (
-        "Session", "inference.session.CarriedGap", "inference.suggest.Suggestion", "load_propagator", "inference.model.Carrier",
-        "propagate_folder", "report.carrying.Carried",
+        "Session", "inference.session.CarriedGap", "inference.suggest.Suggestion",
+        "load_propagator", "inference.model.Carrier", "propagate_folder",
+        "report.carrying.Carried",
     ),
     "Few-shot": (
         "find_organs", "load_fewshot", "inference.shots.FewShot",
