@@ -50,6 +50,7 @@ def make_app(desk: Desk, pages: Pages) -> FastAPI:
         app.add_exception_handler(kind, _told)
     _add_cases(app, desk)
     _add_work(app, desk)
+    _add_keeping(app, desk)
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _add_cases(app: FastAPI, desk: Desk) -> None:
 
 
 def _add_work(app: FastAPI, desk: Desk) -> None:
-    """Add what changes while somebody works."""
+    """Add what changes while somebody draws."""
 
     @app.get("/api/cases/{index}/state")
     def state(index: int, watch: bool = False) -> dict[str, Any]:
@@ -155,6 +156,10 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         work = desk.work(index)
         work.job.stop()
         return vars(work.job.progress)
+
+
+def _add_keeping(app: FastAPI, desk: Desk) -> None:
+    """Add what keeps a case: saving, versions, the verdict."""
 
     @app.post("/api/cases/{index}/save")
     def save(index: int) -> dict[str, Any]:
