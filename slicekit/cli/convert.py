@@ -51,7 +51,8 @@ def convert(
 ) -> None:
     """Convert DICOM series or slices to NIfTI, or labels to DICOM-SEG or RTSTRUCT and back."""
     from slicekit.io import expect_writable, write_volume
-    from slicekit.report.converting import Converted, ConvertOptions, read_described
+    from slicekit.report.converting import Converted, ConvertOptions
+    from slicekit.report.reading import read_scan
 
     if organs and like is None:
         raise typer.BadParameter("--organs chooses among labels; name their scan with --like")
@@ -64,9 +65,9 @@ def convert(
     expect_writable(out, overwrite=overwrite, inputs=named)
     made = _segments(scan, out, overwrite=overwrite) if like is None else None
     if like is not None:
-        made = _labels(scan, out, read_described(like, options), organs, overwrite=overwrite)
+        made = _labels(scan, out, read_scan(like, options), organs, overwrite=overwrite)
     elif made is None:
-        made = read_described(scan, options)
+        made = read_scan(scan, options)
         write_volume(out, made, overwrite=overwrite)
     told = Converted(out, made.shape, made.spacing_mm)
     print(json.dumps({"file": str(out), **told.for_journal()}) if as_json else told)

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from slicekit.data.intensity import from_gray
 from slicekit.errors import WriteError
 from slicekit.inference.model import Model
 from slicekit.inference.pipeline import expect_known, segment_volume
@@ -18,7 +17,6 @@ from slicekit.inference.stopwatch import Stopwatch
 from slicekit.io import (
     expect_labels_name,
     expect_writable,
-    read_volume,
     stored_slice,
     write_labels,
     write_map,
@@ -29,7 +27,7 @@ from slicekit.report.batch import Beside, outputs_beside
 from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.made import Wanted, digest, stamp, versions
 from slicekit.report.preview import write_preview
-from slicekit.volume import Volume
+from slicekit.report.reading import read_scan
 
 
 @dataclass(frozen=True)
@@ -172,20 +170,6 @@ def wanted_of(model: Model, options: SegmentOptions) -> Wanted:
         preview=options.preview,
         uncertainty=options.uncertainty,
     )
-
-
-def read_scan(scan: Path, options: SegmentOptions) -> Volume:
-    """Read a scan as the user described it."""
-    volume = read_volume(
-        scan,
-        volume_index=options.volume_index,
-        spacing_mm=options.spacing_mm,
-        series=options.series,
-        allow_uneven=options.allow_uneven,
-    )
-    if options.gray_range is not None:
-        volume = from_gray(volume, *options.gray_range, name=str(scan))
-    return volume
 
 
 def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from slicekit.data.intensity import from_gray
 from slicekit.errors import LabelError, SlicekitError
 from slicekit.io import DicomSource, expect_writable, read_labels, read_volume, write_volume
 from slicekit.io.atomic import staged
@@ -24,6 +23,7 @@ from slicekit.report.batch_run import Progress
 from slicekit.report.beside import write_json
 from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
 from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.report.reading import read_scan
 from slicekit.volume import Volume
 
 
@@ -69,20 +69,6 @@ class Converted:
         size = " x ".join(map(str, self.shape))
         steps = " x ".join(f"{step:.3g}" for step in self.spacing_mm)
         return f"{self.file}\n  {size} voxels of {steps} mm (z, y, x)"
-
-
-def read_described(path: Path, options: ConvertOptions) -> Volume:
-    """Read a scan as the user described it."""
-    found = read_volume(
-        path,
-        volume_index=options.volume_index,
-        spacing_mm=options.spacing_mm,
-        series=options.series,
-        allow_uneven=options.allow_uneven,
-    )
-    if options.gray_range is None:
-        return found
-    return from_gray(found, *options.gray_range, name=str(path))
 
 
 def read_organs(
@@ -156,7 +142,7 @@ class ConvertJob:
         for path in (target, sidecar):
             expect_writable(path, overwrite=overwrite, inputs=[scan])
         before = stamp(scan)
-        volume = read_described(scan, self._options)
+        volume = read_scan(scan, self._options)
         with staged(target) as folder:
             file = write_volume(folder / target.name, volume)
             told = {

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
     from slicekit.data.phantom import Phantom
+    from slicekit.review.cases import ReviewCase
+    from slicekit.volume import Volume
 
 PORT = 8123
 TOKEN = "a-token-of-the-tests"
@@ -30,6 +32,22 @@ def scan(phantoms: tuple[Phantom, ...], tmp_path: Path) -> Path:
     from slicekit.io import write_volume
 
     return write_volume(tmp_path / "patient.nii.gz", phantoms[0].image)
+
+
+@pytest.fixture
+def case(scan: Path, tmp_path: Path) -> ReviewCase:
+    """The scan as a case whose results go into ``out``."""
+    from slicekit.review.cases import review_cases
+
+    return review_cases(scan, out=tmp_path / "out")[0]
+
+
+@pytest.fixture
+def image(scan: Path) -> Volume:
+    """The scan as it is read."""
+    from slicekit.io import read_volume
+
+    return read_volume(scan)
 
 
 @pytest.fixture

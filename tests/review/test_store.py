@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import resource
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from review_sheets import NAMES, sheet_of
 
 from slicekit.errors import GeometryError, LabelError, ReadError, WriteError
 from slicekit.inference.session import Session
-from slicekit.io import read_volume
 from slicekit.labels import LabelSet
-from slicekit.review.cases import ReviewCase, review_cases
+from slicekit.review.cases import ReviewCase
 from slicekit.review.sheet import Sheet
 from slicekit.review.store import (
     load_drawings,
@@ -24,27 +23,6 @@ from slicekit.review.store import (
 )
 from slicekit.review.versions import save_labels, versions
 from slicekit.volume import Volume
-
-NAMES = LabelSet({"liver": 1})
-
-
-@pytest.fixture
-def case(scan: Path, tmp_path: Path) -> ReviewCase:
-    return review_cases(scan, out=tmp_path / "out")[0]
-
-
-@pytest.fixture
-def image(scan: Path) -> Volume:
-    return read_volume(scan)
-
-
-def sheet_of(image: Volume, *zs: int) -> Sheet:
-    made = Sheet(image.shape, NAMES)
-    for z in zs:
-        plane = np.zeros(image.shape[1:], np.uint8)
-        plane[:z] = 1
-        made.put(z, plane, {1})
-    return made
 
 
 def test_case_34_a_full_disk_leaves_what_was_saved(case: ReviewCase, image: Volume) -> None:

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
+from review_sheets import NAMES, sheet_of
 
 from slicekit.errors import ReadError
-from slicekit.io import read_labels, read_volume
-from slicekit.labels import LabelSet
-from slicekit.review.cases import ReviewCase, review_cases
+from slicekit.io import read_labels
+from slicekit.review.cases import ReviewCase
 from slicekit.review.faults import UnknownCaseError
-from slicekit.review.sheet import Sheet
 from slicekit.review.store import snapshot
 from slicekit.review.versions import keep_present, listed, read_version, save_labels, versions
 from slicekit.volume import Volume
-
-NAMES = LabelSet({"liver": 1})
-
-
-@pytest.fixture
-def case(scan: Path, tmp_path: Path) -> ReviewCase:
-    return review_cases(scan, out=tmp_path / "out")[0]
-
-
-@pytest.fixture
-def image(scan: Path) -> Volume:
-    return read_volume(scan)
-
-
-def sheet_of(image: Volume, *zs: int) -> Sheet:
-    made = Sheet(image.shape, NAMES)
-    for z in zs:
-        plane = np.zeros(image.shape[1:], np.uint8)
-        plane[:z] = 1
-        made.put(z, plane, {1})
-    return made
 
 
 def test_the_last_twenty_versions_are_kept(case: ReviewCase, image: Volume) -> None:
