@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -206,3 +207,46 @@ def test_organs_are_chosen_from_regions_that_overlap(
     assert door("slicekit", *words)[0] == 0
     assert set(np.unique(read_labels(tmp_path / "body.nii.gz").array)) == {0, 1}
     assert door("slicekit", "convert", seg, "-o", tmp_path / "x.nii", "--organs", "body")[0] == 2
+
+
+def test_nifti_keeps_its_axes_and_codes(door: Door, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).integers(-900, 900, (6, 5, 4)).astype(np.int16)
+    image = nibabel.Nifti1Image(numbers, np.diag([1.0, -2.0, 3.0, 1.0]))
+    image.set_sform(image.affine, code="aligned")
+    image.set_qform(image.affine, code="unknown")
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    done = door("slicekit", "convert", tmp_path / "a.nii.gz", "-o", tmp_path / "b.nii.gz")
+    assert done.code == 0, done.err
+    found = nibabel.load(tmp_path / "b.nii.gz")
+    np.testing.assert_array_equal(np.asarray(found.dataobj), numbers)
+    np.testing.assert_array_equal(found.affine, image.affine)
+    assert (int(found.header["sform_code"]), int(found.header["qform_code"])) == (2, 0)
+
+
+def test_a_folder_that_exists_takes_the_scan_under_its_name(
+    door: Door, series: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    done = door("slicekit", "convert", series, "-o", tmp_path / "there")
+    assert done.code == 0, done.err
+    assert [path.name for path in (tmp_path / "there").iterdir()] == [f"{series.name}.nii.gz"]
+
+
+def test_names_of_labels_neither_block_nor_replace_what_is_told_of_them(
+    door: Door, series: Path, tmp_path: Path
+) -> None:
+    scan = read_volume(series)
+    ids = np.zeros(scan.shape, np.uint8)
+    ids[1:3, 2:6, 2:6] = 4
+    write_labels(tmp_path / "x.dcm", ids, like=scan, names=LabelSet({"liver": 4}))
+    told = {"labels": {"background": 0, "liver": 4}, "model": "a"}
+    (tmp_path / "x.json").write_text(json.dumps(told))
+    done = door("slicekit", "convert", tmp_path / "x.dcm", "-o", tmp_path / "x.nii.gz")
+    assert done.code == 0, done.err
+    assert "has the slices that it labels and no others" in done.err
+    assert json.loads((tmp_path / "x.json").read_text()) == told
+    (tmp_path / "y.json").write_text(json.dumps({"labels": {"spleen": 1}}))
+    refused = door("slicekit", "convert", tmp_path / "x.dcm", "-o", tmp_path / "y.nii.gz")
+    assert refused.code == 1
+    assert "y.json: exists already" in refused.err
+    assert not (tmp_path / "y.nii.gz").exists()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,8 +52,9 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert DICOM series or slices to NIfTI, or labels to DICOM-SEG or RTSTRUCT and back."""
-    from slicekit.io import expect_writable, write_volume
-    from slicekit.report.converting import Converted, ConvertOptions
+    from slicekit.io import expect_writable
+    from slicekit.report.batch import stem_of
+    from slicekit.report.converting import Converted, ConvertOptions, write_converted
     from slicekit.report.reading import read_scan
 
     if organs and like is None:
@@ -61,6 +64,8 @@ def convert(
         _folder(pairs, options, overwrite=overwrite, as_json=as_json)
         return
     _expect_names(out, like)
+    if scan.exists() and out.is_dir():
+        out /= f"{stem_of(scan)}.nii.gz"
     named = [path for path in (scan, like) if path is not None]
     expect_writable(out, overwrite=overwrite, inputs=named)
     made = _segments(scan, out, overwrite=overwrite) if like is None else None
@@ -68,7 +73,7 @@ def convert(
         made = _labels(scan, out, read_scan(like, options), organs, overwrite=overwrite)
     elif made is None:
         made = read_scan(scan, options)
-        write_volume(out, made, overwrite=overwrite)
+        write_converted(out, made, overwrite=overwrite)
     told = Converted(out, made.shape, made.spacing_mm)
     print(json.dumps({"file": str(out), **told.for_journal()}) if as_json else told)
 
@@ -117,9 +122,9 @@ def _labels(
 
     expect_labels_name(out, like=image)
     ids, names = read_organs(labels, like=image, organs=organs)
-    write_labels(out, ids, like=image, names=names, overwrite=overwrite)
-    if organs is not None or (labels.is_file() and label_kind(labels) is not None):
-        _name_beside(out, names, overwrite=overwrite)
+    told = organs is not None or (labels.is_file() and label_kind(labels) is not None)
+    with _named(out, names if told else None, overwrite=overwrite):
+        write_labels(out, ids, like=image, names=names, overwrite=overwrite)
     return ids
 
 
@@ -133,18 +138,32 @@ def _segments(scan: Path, out: Path, *, overwrite: bool) -> Volume | None:
     from slicekit.report.converting import read_organs
 
     ids, names = read_organs(scan, like=None)
-    write_volume(out, ids, overwrite=overwrite)
-    _name_beside(out, names, overwrite=overwrite)
+    with _named(out, names, overwrite=overwrite):
+        write_volume(out, ids, overwrite=overwrite)
     return ids
 
 
-def _name_beside(out: Path, names: LabelSet | None, *, overwrite: bool) -> None:
-    """Write what ids mean where the label file itself has no room for it."""
-    if names is None or out.suffix.lower() == ".dcm":
-        return
+@contextmanager
+def _named(out: Path, names: LabelSet | None, *, overwrite: bool) -> Iterator[None]:
+    """Write what ids mean once the labels are there, where their file has no room for it.
+
+    A sidecar that says the same already, and maybe more, is left as it is.
+
+    Raises:
+        WriteError: Another one is in the way; nothing was written then.
+    """
     from slicekit.io import expect_writable
     from slicekit.report.batch import outputs_beside
     from slicekit.report.beside import write_json
+    from slicekit.report.pairs import prediction_names
 
-    sidecar = expect_writable(outputs_beside(out).sidecar, overwrite=overwrite)
-    write_json(sidecar, {"labels": {"background": 0, **names.ids}})
+    if names is None or out.suffix.lower() == ".dcm":
+        yield
+        return
+    sidecar = outputs_beside(out).sidecar
+    known = sidecar.is_file() and prediction_names(out)[0] == names
+    if not known:
+        expect_writable(sidecar, overwrite=overwrite)
+    yield
+    if not known:
+        write_json(sidecar, {"labels": {"background": 0, **names.ids}})

@@ -62,6 +62,8 @@ def plan_outputs(
         raise ReadError(scan, f"cannot be looked at ({fault}); check name and rights") from fault
     if not inside:
         usual = Path(f"{stem_of(scan)}_labels.nii.gz")
+        if out is not None and not into_folder and is_nifti(scan):
+            _expect_nifti_name(out)
         return [(scan, out / usual if out and into_folder else out or usual)]
     if out is not None and _is_file_name(out):
         raise WriteError(
@@ -192,6 +194,14 @@ def _labels_name(path: Path, scan: Path) -> str:
         return f"{stem_of(path)}{_ending(path)}"
     parents = path.relative_to(scan).parts[:-1]
     return f"{'_'.join((*parents, stem_of(path)))}.nii.gz"
+
+
+def _expect_nifti_name(out: Path) -> None:
+    """Refuse a name that the labels of a NIfTI scan cannot have, before anything is loaded."""
+    if not _is_file_name(out):
+        raise WriteError(
+            out, "is no name for labels; end it in .nii.gz, or name a folder that exists"
+        )
 
 
 def _has_slices(folder: Path) -> bool:

@@ -12,11 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from slicekit.errors import LabelError, SlicekitError
-from slicekit.io import DicomSource, expect_writable, read_labels, read_volume, write_volume
+from slicekit.errors import LabelError, SlicekitError, WriteError
+from slicekit.io import (
+    DicomSource,
+    NiftiSource,
+    expect_writable,
+    read_labels,
+    read_volume,
+    write_volume,
+)
 from slicekit.io.atomic import staged
 from slicekit.io.dicom.label_files import dicom_label_names, label_kind
 from slicekit.io.dicom.rtstruct_read import read_rtstruct
+from slicekit.io.nifti_write import is_nifti_name, write_nifti_like
+from slicekit.io.values import warn_about_data
 from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
@@ -83,7 +92,15 @@ def read_organs(
 
     Raises:
         LabelError: An organ is unknown, or the labels have no names.
+
+    Warns:
+        DataWarning: A DICOM-SEG is read without the scan that it belongs to.
     """
+    if like is None and path.is_file() and label_kind(path) == "seg":
+        warn_about_data(
+            path, "is read without its scan, so it has the slices that it labels and no others; "
+            "name the scan for its whole grid (--like SCAN)",
+        )  # fmt: skip
     names = dicom_label_names(path)
     if names is None:
         names = prediction_names(path)[0] or truth_names(path)[0]
@@ -99,6 +116,20 @@ def read_organs(
     labels, kept = read_labels(path, like=like), names.subset(organs)
     ids = np.where(np.isin(labels.array, list(kept.ids.values())), labels.array, 0)
     return labels.with_array(ids.astype(labels.array.dtype)), kept
+
+
+def write_converted(path: Path, volume: Volume, *, overwrite: bool = False) -> Path:
+    """Write a scan as NIfTI; one that was NIfTI keeps its axes, affines and codes.
+
+    Raises:
+        WriteError: The output must not or cannot be written.
+    """
+    if not isinstance(volume.source, NiftiSource):
+        return write_volume(path, volume, overwrite=overwrite)
+    if not is_nifti_name(path):
+        raise WriteError(path, "is no name for a volume; end it in .nii.gz or .nii")
+    target = expect_writable(path, overwrite=overwrite, inputs=[volume.source.path])
+    return write_nifti_like(target, volume.array, volume)
 
 
 class ConvertJob:
@@ -144,7 +175,7 @@ class ConvertJob:
         before = stamp(scan)
         volume = read_scan(scan, self._options)
         with staged(target) as folder:
-            file = write_volume(folder / target.name, volume)
+            file = write_converted(folder / target.name, volume)
             told = {
                 "options": self._options.to_json(),
                 "stamp": before,

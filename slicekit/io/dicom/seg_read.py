@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Mapping
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import GeometryError, LabelError, ReadError, SlicekitError
+from slicekit.errors import GeometryError, ReadError, SlicekitError
 from slicekit.io.dicom.headers import in_words
 from slicekit.io.dicom.referring import ID_TEXT
 from slicekit.io.nifti_affine import affine_inside, axes_inside, turn_inside
-from slicekit.io.values import as_label_ids
+from slicekit.io.values import as_label_ids, warn_about_data
 from slicekit.labels import LabelSet
 from slicekit.volume import Volume
 
@@ -144,16 +145,22 @@ def _slice_at(
 def segment_names(path: Path) -> LabelSet:
     """Read what the segments of a DICOM-SEG mean.
 
+    Of segments that share a name, as lesions often do, the second is called ``NAME_2``.
+
     Raises:
-        LabelError: Two segments share a name or an id.
+        LabelError: Two segments share an id.
         ReadError: It is no DICOM-SEG.
+
+    Warns:
+        DataWarning: Segments share a name.
     """
-    found = _segments(_open(path)).values()
     names: dict[str, int] = {}
-    for name, number in found:
-        if name in names:
-            raise LabelError(f"{path}: two segments are called {name!r}; rename one of them")
-        names[name] = number
+    for name, number in _segments(_open(path)).values():
+        counted = (f"{name}_{count}" for count in itertools.count(2))
+        free = name if name not in names else next(one for one in counted if one not in names)
+        if free != name:
+            warn_about_data(path, f"has several segments called {name!r}; one is now {free!r}")
+        names[free] = number
     return LabelSet(names)
 
 

@@ -11,7 +11,7 @@ import pytest
 from made_series import AXIAL, CORONAL, SAGITTAL, stored_voxels, write_enhanced, write_series
 from pydicom.dataset import Dataset
 
-from slicekit.errors import GeometryError, LabelError, ReadError, WriteError
+from slicekit.errors import DataWarning, GeometryError, LabelError, ReadError, WriteError
 from slicekit.io import expect_labels_name, read_labels, read_volume, write_labels
 from slicekit.io.dicom.label_files import label_kind
 from slicekit.io.dicom.seg_read import segment_names
@@ -98,6 +98,19 @@ def test_labels_without_names_are_numbered(tmp_path: Path) -> None:
         write_labels(tmp_path / "none.dcm", empty, like=volume)
     file = write_labels(tmp_path / "none.dcm", empty, like=volume, names=NAMES)
     assert not read_labels(file, like=volume).array.any()
+
+
+def test_segments_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    write_series(tmp_path / "s")
+    volume = read_volume(tmp_path / "s")
+    file = write_labels(tmp_path / "seg.dcm", some_labels(volume), like=volume)
+    one = pydicom.dcmread(file)
+    for segment in one.SegmentSequence:
+        segment.SegmentLabel = "Lesion"
+    one.save_as(file)
+    with pytest.warns(DataWarning, match="several segments called 'Lesion'"):
+        names = segment_names(file)
+    assert names.ids == {"Lesion": 2, "Lesion_2": 6, "Lesion_3": 300}
 
 
 def test_labels_of_a_multi_frame_scan(tmp_path: Path) -> None:
