@@ -250,3 +250,17 @@ def test_names_of_labels_neither_block_nor_replace_what_is_told_of_them(
     assert refused.code == 1
     assert "y.json: exists already" in refused.err
     assert not (tmp_path / "y.nii.gz").exists()
+
+
+def test_every_series_of_a_folder_becomes_a_file(door: Door, tmp_path: Path) -> None:
+    study, out = tmp_path / "anna", tmp_path / "out"
+    write_series(study, stored_voxels(6), number=2, name="A{:03d}.dcm")
+    write_series(study, stored_voxels(4), series="1.2.9", number=3, name="B{:03d}.dcm")
+    done = door("slicekit", "convert", study, "-o", out, "--all-series")
+    assert done.code == 0, done.err
+    assert read_volume(out / "anna_2_thin-abdomen.nii.gz").shape[0] == 6
+    assert read_volume(out / "anna_3_thin-abdomen.nii.gz").shape[0] == 4
+    again = door("slicekit", "convert", study, "-o", out, "--all-series")
+    assert "2 of 2 scans were done already" in again.err
+    wrong = door("slicekit", "convert", study, "-o", out, "--all-series", "--series", "2")
+    assert wrong.code == 2

@@ -44,6 +44,9 @@ def convert(
         list[str] | None, typer.Option(help="Of labels only these; several may follow.")
     ] = None,
     series: Series = None,
+    all_series: Annotated[
+        bool, typer.Option("--all-series", help="Every DICOM series, each as a file of OUT.")
+    ] = False,
     allow_uneven: AllowUneven = False,
     gray_range: GrayRange = None,
     volume: TimePoint = None,
@@ -59,9 +62,14 @@ def convert(
 
     if organs and like is None:
         raise typer.BadParameter("--organs chooses among labels; name their scan with --like")
+    if all_series and (series is not None or like is not None):
+        raise typer.BadParameter("--all-series takes them all; leave --series and --like out")
     options = ConvertOptions(series, allow_uneven, gray_range, volume, spacing)
-    if like is None and (pairs := _pairs(scan, out, series)):
-        _folder(pairs, options, overwrite=overwrite, as_json=as_json)
+    pairs = [] if like is not None else _pairs(scan, out, series)
+    if all_series and not pairs:
+        pairs = [(scan, out / f"{stem_of(scan)}.nii.gz")]
+    if pairs:
+        _folder(pairs, options, each=all_series, overwrite=overwrite, as_json=as_json)
         return
     _expect_names(out, like)
     if scan.exists() and out.is_dir():
@@ -90,13 +98,19 @@ def _pairs(scan: Path, out: Path, series: str | None) -> list[tuple[Path, Path]]
 
 
 def _folder(
-    pairs: list[tuple[Path, Path]], options: ConvertOptions, *, overwrite: bool, as_json: bool
-) -> None:
+    pairs: list[tuple[Path, Path]], options: ConvertOptions, *, each: bool, overwrite: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Convert every scan of a folder; one that fails does not stop the others."""
     from slicekit.report.batch_run import Batch
-    from slicekit.report.converting import ConvertJob
+    from slicekit.report.converting import ConvertJob, each_series
 
-    job = ConvertJob(options, overwrite=overwrite, command=sys.argv)
+    chosen: dict[Path, str] = {}
+    if each:
+        found = each_series(pairs)
+        chosen = {target: series for target, (_, series) in found.items() if series}
+        pairs = [(scan, target) for target, (scan, _) in found.items()]
+    job = ConvertJob(options, series_of=chosen, overwrite=overwrite, command=sys.argv)
     run_batch(Batch(pairs, job), len(pairs), summarise=lambda one: say(str(one)), as_json=as_json)
 
 

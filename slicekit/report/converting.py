@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slicekit.errors import LabelError, SlicekitError, WriteError
+from slicekit.errors import LabelError, ReadError, SlicekitError, WriteError
 from slicekit.io import (
     DicomSource,
     NiftiSource,
@@ -22,7 +23,9 @@ from slicekit.io import (
     write_volume,
 )
 from slicekit.io.atomic import staged
+from slicekit.io.dicom.container import means_dicom
 from slicekit.io.dicom.label_files import dicom_label_names, label_kind
+from slicekit.io.dicom.read import list_series
 from slicekit.io.dicom.rtstruct_read import read_rtstruct
 from slicekit.io.nifti_write import is_nifti_name, write_nifti_like
 from slicekit.io.values import warn_about_data
@@ -132,21 +135,53 @@ def write_converted(path: Path, volume: Volume, *, overwrite: bool = False) -> P
     return write_nifti_like(target, volume.array, volume)
 
 
+def each_series(pairs: Iterable[tuple[Path, Path]]) -> dict[Path, tuple[Path, str]]:
+    """Name a file for every series of some scans: ``NAME_NUMBER_DESCRIPTION.nii.gz``.
+
+    Args:
+        pairs: Scans, and the names that a file of one series would have.
+
+    Returns:
+        File to its scan and what chooses the series. A scan that is no DICOM, cannot be listed
+        or holds a single series keeps its name, and ``""``.
+    """
+    found: dict[Path, tuple[Path, str]] = {}
+    for scan, target in pairs:
+        try:
+            stacks = list_series(scan) if means_dicom(scan) else ()
+        except ReadError:
+            stacks = ()  # said when it is read
+        if len(stacks) < 2:
+            found[target] = scan, ""
+        for stack in stacks if len(stacks) > 1 else ():
+            said = f"{stack.name}_{stack.planes[0].description}"
+            words = re.sub(r"[^\w.+-]+", "-", said).strip("-_")
+            stem = target.name.removesuffix(".nii.gz")
+            found[target.with_name(f"{stem}_{words}.nii.gz")] = scan, stack.name
+    return found
+
+
 class ConvertJob:
     """Write scans as NIfTI, and beside each a sidecar that tells what it was made of.
 
     Args:
         options: What the user said.
+        series_of: Which series of its scan a file is to hold; else as the options say.
         overwrite: Whether what was made otherwise is made anew.
         command: The command line, for the sidecars.
     """
 
     def __init__(
-        self, options: ConvertOptions, *, overwrite: bool = False, command: Sequence[str] = ()
-    ) -> None:
-        self._options = options
+        self, options: ConvertOptions, *, series_of: Mapping[Path, str] = {},
+        overwrite: bool = False, command: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._all = options
+        self._series_of = series_of
         self._command = command
         self.overwrite = overwrite
+
+    def _options(self, target: Path) -> ConvertOptions:
+        return replace(self._all, series=self._series_of.get(target, self._all.series))
 
     def find(self, scan: Path, target: Path) -> Found:
         """Look at what lies where a scan goes; damaged files are ``other``."""
@@ -157,7 +192,7 @@ class ConvertJob:
         side = read_sidecar(sidecar)
         if side is None or "converted" not in side:
             return Found("other", f"{sidecar.name} does not tell how it was made")
-        why = _difference(side["converted"], self._options.to_json(), scan, target)
+        why = _difference(side["converted"], self._options(target).to_json(), scan, target)
         return Found("other", why) if why else Found("done")
 
     def make(
@@ -173,11 +208,12 @@ class ConvertJob:
         for path in (target, sidecar):
             expect_writable(path, overwrite=overwrite, inputs=[scan])
         before = stamp(scan)
-        volume = read_scan(scan, self._options)
+        options = self._options(target)
+        volume = read_scan(scan, options)
         with staged(target) as folder:
             file = write_converted(folder / target.name, volume)
             told = {
-                "options": self._options.to_json(),
+                "options": options.to_json(),
                 "stamp": before,
                 "image_sha256": digest(file),
             }

@@ -19,7 +19,7 @@ from slicekit.io.dicom.grid import Grid, lay_out
 from slicekit.io.dicom.headers import listed, read_headers
 from slicekit.io.dicom.pixels import decode, threads
 from slicekit.io.dicom.planes import Plane
-from slicekit.io.dicom.series import choose
+from slicekit.io.dicom.series import Stack, choose, stacks_of
 from slicekit.io.dicom.source import DicomSource
 from slicekit.io.nifti_affine import affine_inside, axes_inside, turn_back, turn_inside
 from slicekit.io.values import as_intensities, warn_about_data
@@ -31,6 +31,17 @@ _WORKING_COPIES = 4
 
 class _TooNarrow(Exception):
     """A plane holds intensities beyond the type that was tried; the next wider one is taken."""
+
+
+def list_series(path: Path) -> tuple[Stack, ...]:
+    """List what a folder, zip or file of DICOM holds: every stack of slices that can be chosen.
+
+    Raises:
+        ReadError: It cannot be opened, or holds no scan.
+    """
+    with Container(path, None) as container, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")
+        return stacks_of(read_headers(container, None)[0])
 
 
 def read_dicom(

@@ -31,6 +31,11 @@ class Stack(NamedTuple):
         return f"{self.name}{about} {one.modality} {_direction(one)}{size} (UID {one.series_uid})"
 
 
+def stacks_of(planes: list[Plane]) -> tuple[Stack, ...]:
+    """Return every stack, each of which ``choose`` finds by its name."""
+    return tuple(_stacks(planes))
+
+
 def choose(path: Path, planes: list[Plane], series: str | None) -> Stack:
     """Find the one stack that is meant.
 
