@@ -158,11 +158,16 @@ def _thick(_: int, header: object) -> None:
 
 
 def draw_on_series(folder: Path) -> None:
-    """Draw two slices on the grid of the series."""
+    """Draw two slices on the grid of the series, and outline two organs in it."""
     scan = read_volume(folder / "series")
     drawn = np.zeros(scan.shape, np.uint8)
     drawn[[4, 8], 20:40, 20:40] = 1
     write_labels(folder / "drawn.nii.gz", scan.with_array(drawn), like=scan, overwrite=True)
+    drawn[5, 40:50, 20:30] = 2
+    names = LabelSet({"liver": 1, "spleen": 2})
+    write_labels(folder / "plan.rtstruct.dcm", drawn, like=scan, names=names).rename(
+        folder / "plan.dcm"
+    )
 
 
 def mask_every_slice(folder: Path) -> None:

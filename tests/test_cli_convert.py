@@ -264,3 +264,9 @@ def test_every_series_of_a_folder_becomes_a_file(door: Door, tmp_path: Path) -> 
     assert "2 of 2 scans were done already" in again.err
     wrong = door("slicekit", "convert", study, "-o", out, "--all-series", "--series", "2")
     assert wrong.code == 2
+
+
+def test_what_does_not_exist_is_told_first(door: Door, series: Path, tmp_path: Path) -> None:
+    words = ("slicekit", "convert", tmp_path / "none.dcm", "-o", tmp_path / "x.nii.gz")
+    for more in ((), ("--like", series, "--organs", "liver")):
+        assert "none.dcm: does not exist" in door(*words, *more).err

@@ -55,6 +55,7 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert DICOM series or slices to NIfTI, or labels to DICOM-SEG or RTSTRUCT and back."""
+    from slicekit.errors import ReadError
     from slicekit.io import expect_writable
     from slicekit.report.batch import stem_of
     from slicekit.report.converting import Converted, ConvertOptions, write_converted
@@ -64,6 +65,9 @@ def convert(
         raise typer.BadParameter("--organs chooses among labels; name their scan with --like")
     if all_series and (series is not None or like is not None):
         raise typer.BadParameter("--all-series takes them all; leave --series and --like out")
+    for path in (scan, like):
+        if path is not None and not path.exists():
+            raise ReadError(path, "does not exist; check the name and the folder")
     options = ConvertOptions(series, allow_uneven, gray_range, volume, spacing)
     pairs = [] if like is not None else _pairs(scan, out, series)
     if all_series and not pairs:
@@ -72,7 +76,7 @@ def convert(
         _folder(pairs, options, each=all_series, overwrite=overwrite, as_json=as_json)
         return
     _expect_names(out, like)
-    if scan.exists() and out.is_dir():
+    if out.is_dir():
         out /= f"{stem_of(scan)}.nii.gz"
     named = [path for path in (scan, like) if path is not None]
     expect_writable(out, overwrite=overwrite, inputs=named)
