@@ -15,14 +15,14 @@ import numpy as np
 from slicekit.errors import LabelError, SlicekitError
 from slicekit.io import DicomSource, expect_writable, read_labels, read_volume, write_volume
 from slicekit.io.atomic import staged
-from slicekit.io.dicom.label_files import dicom_label_names, label_kind
+from slicekit.io.dicom.label_files import label_kind
 from slicekit.io.dicom.rtstruct_read import read_rtstruct
 from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
 from slicekit.report.beside import write_json
 from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
-from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.report.naming import names_of
 from slicekit.report.reading import read_scan
 from slicekit.volume import Volume
 
@@ -84,9 +84,7 @@ def read_organs(
     Raises:
         LabelError: An organ is unknown, or the labels have no names.
     """
-    names = dicom_label_names(path)
-    if names is None:
-        names = prediction_names(path)[0] or truth_names(path)[0]
+    names, _ = names_of(path)
     if organs is None:
         return read_labels(path, like=like), names
     if names is None:
