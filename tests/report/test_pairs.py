@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slicekit.errors import DatasetError
-from slicekit.report.pairs import Pair, first_of, pair_paths
+from slicekit.report.pairs import Pair, first_of, labels_in, pair_paths
 
 
 def folder(root, *names):
@@ -24,6 +24,15 @@ def test_cases_are_paired_by_name(tmp_path):
         Pair("b", pred / "b.nii", truth / "b.nii.gz"),
     ]
     assert missing == ("c",)
+
+
+def test_endings_are_read_in_any_case_and_what_lies_beside_labels_is_none(tmp_path):
+    names = ("A.NII.GZ", "A_uncertainty.nii.gz", "b.nii", "b_uncertainty.nii.gz", "IM001.dcm")
+    pred = folder(tmp_path / "p", *names)
+    (pred / "folder.nii.gz").mkdir()
+    assert labels_in(pred, "prediction") == {"A": pred / "A.NII.GZ", "b": pred / "b.nii"}
+    alone = folder(tmp_path / "alone", "c_uncertainty.nii.gz")  # beside nothing
+    assert list(labels_in(alone, "truth")) == ["c_uncertainty"]
 
 
 def test_two_files_are_a_pair_whatever_their_names(tmp_path):
