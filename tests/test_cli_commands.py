@@ -55,6 +55,28 @@ def test_evaluate_prints_a_table_or_json(
     assert "none.nii.gz does not exist" in missing.err
 
 
+def test_evaluate_writes_files_and_fails_where_truths_are_left_out(
+    door: Callable[..., Any], phantoms: Any, tmp_path: Path
+) -> None:
+    pred, truth, out = tmp_path / "pred", tmp_path / "truth", tmp_path / "s.json"
+    for folder, names in ((pred, "a"), (truth, "ab")):
+        for name in names:
+            write_volume(folder / f"{name}.nii.gz", phantoms[0].labels)
+    write_volume(pred / "a_uncertainty.nii.gz", phantoms[0].image)
+    words = ("slicekit", "evaluate", pred, truth, "-o", out, "--csv", tmp_path / "s.csv")
+    done = door(*words)
+    assert done.code == 2
+    assert "mean, 1 of 2 truths" in done.out
+    assert "--partial accepts that" in done.err
+    assert json.loads(out.read_text())["not_predicted"] == ["b"]
+    assert (tmp_path / "s.csv").read_text().startswith("case,organ,dsc,")
+    again = door(*words, "--partial")
+    assert (again.code, "s.json: exists already" in again.err) == (1, True)
+    assert door(*words, "--partial", "--overwrite").code == 0
+    inside = door("slicekit", "evaluate", pred, truth, "-o", pred / "a.json", "--overwrite")
+    assert (inside.code, "is the input itself" in inside.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -60,6 +60,7 @@ def test_figures_are_printed_and_written(
     [
         (["--neighbours", "8"], 2, "unknown --neighbours '8'"),
         (["--csv", "{mask}"], 1, "is the input itself"),
+        (["-o", "{mask}.json", "--csv", "{mask}.json"], 2, "give each a file of its own"),
         (["--volume", "3"], 1, "scan.nii.gz"),
         (["--spacing", "1", "1", "1"], 1, "leave out spacing_mm"),
     ],
@@ -72,6 +73,36 @@ def test_faults_of_stats_are_one_readable_block(
     assert (done.code, done.out) == (code, "")
     assert said in " ".join(done.err.replace("│", " ").split())
     assert "Traceback" not in done.err
+
+
+def test_the_file_of_the_names_is_never_replaced(
+    door: Callable[..., Any], pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    names = json.dumps({"labels": {"liver": 1}})
+    for file in (tmp_path / "mask.json", tmp_path / "dataset.json"):
+        file.write_text(names)
+        done = door("slicekit", "stats", *pair, "-o", file, "--overwrite")
+        assert (done.code, "is the input itself" in done.err) == (1, True)
+        assert file.read_text() == names
+
+
+def test_two_folders_become_one_table(
+    door: Callable[..., Any], dataset: Path, tmp_path: Path
+) -> None:
+    folders, table = (dataset / "imagesTr", dataset / "labelsTr"), tmp_path / "c.csv"
+    (dataset / "labelsTr" / "b.nii.gz").write_bytes(b"no labels")
+    done = door("slicekit", "stats", *folders, "--csv", table, "-o", tmp_path / "c.json")
+    assert done.code == 2, done.err
+    assert "could not be measured:\n  b: " in done.out
+    assert done.out.splitlines()[2].split()[:4] == ["organ_1", "2", "of", "2"]
+    with table.open(newline="") as lines:
+        assert [row["case"] for row in csv.DictReader(lines)] == ["a"] * 13 + ["c"] * 13
+    told = json.loads((tmp_path / "c.json").read_text())
+    assert list(told["failures"]) == ["b"]
+    inside = door("slicekit", "stats", *folders, "--csv", folders[1] / "a.nii.gz", "--overwrite")
+    assert (inside.code, "is the input itself" in inside.err) == (1, True)
+    mixed = door("slicekit", "stats", dataset / "imagesTr", dataset / "labelsTr" / "a.nii.gz")
+    assert (mixed.code, "name one of the files" in mixed.err) == (1, True)
 
 
 def test_stats_and_check_need_no_torch(pair: tuple[Path, Path], dataset: Path) -> None:

@@ -173,13 +173,13 @@ def _named(out: Path, names: LabelSet | None, *, overwrite: bool) -> Iterator[No
     from slicekit.io import expect_writable
     from slicekit.report.batch import outputs_beside
     from slicekit.report.beside import write_json
-    from slicekit.report.pairs import prediction_names
+    from slicekit.report.naming import names_of
 
     if names is None or out.suffix.lower() == ".dcm":
         yield
         return
     sidecar = outputs_beside(out).sidecar
-    known = sidecar.is_file() and prediction_names(out)[0] == names
+    known = sidecar.is_file() and names_of(out)[0] == names
     if not known:
         expect_writable(sidecar, overwrite=overwrite)
     yield

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slicekit.cli.figures import AllFigures, expect_figures, write_figures
 from slicekit.cli.options import AllowUneven, AsJson, Overwrite, Series, Spacing, TimePoint
 from slicekit.terminal import bar, expect_choice
 
 if TYPE_CHECKING:
     from slicekit.report.inspection import Mended
+    from slicekit.report.measured import Described, Measured
+    from slicekit.report.measured_folder import MeasuredFolder
 
 
 def stats(
-    image: Annotated[Path, typer.Argument(help="NIfTI file, slice folder or DICOM series.")],
-    mask: Annotated[Path, typer.Argument(help="Label map on the image's grid.")],
+    image: Annotated[
+        Path, typer.Argument(help="NIfTI file, slice folder or DICOM series; a folder of them.")
+    ],
+    mask: Annotated[
+        Path, typer.Argument(help="Label map on the image's grid, or a folder of them.")
+    ],
     as_json: AsJson = False,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write the figures as JSON too.")
-    ] = None,
+    out: AllFigures = None,
     table: Annotated[
         Path | None, typer.Option("--csv", help="Write one line an organ as CSV too.")
     ] = None,
@@ -34,25 +39,35 @@ def stats(
     allow_uneven: AllowUneven = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure organs: volume, intensities, place, box, components, contact with the border."""
-    expect_choice("--neighbours", neighbours, ("26", "6"))
-    from slicekit.io.atomic import write_text
-    from slicekit.io.outputs import expect_writable
-    from slicekit.report.measured import measure_file
+    """Measure organs: volume, intensities, place, box, components, contact with the border.
 
-    for path in (out, table):
-        if path is not None:
-            expect_writable(path, overwrite=overwrite, inputs=[image, mask])
-    found = measure_file(
-        image, mask, corners=neighbours == "26", volume_index=volume, spacing_mm=spacing,
-        series=series, allow_uneven=allow_uneven,
-    )  # fmt: skip
-    told = json.dumps(found.to_json(), indent=2)
-    if out is not None:
-        write_text(out, told + "\n")
-    if table is not None:
-        write_text(table, found.to_csv())
-    print(told if as_json else found.to_text())
+    Of two folders, scans and label maps are paired by name. Exit code 2: a case failed.
+    """
+    expect_choice("--neighbours", neighbours, ("26", "6"))
+    from slicekit.report.measured import measure_file
+    from slicekit.report.measured_folder import measure_folder, pair_images
+    from slicekit.report.naming import name_files
+    from slicekit.report.pairs import label_files
+
+    said: Described = {
+        "corners": neighbours == "26", "volume_index": volume, "spacing_mm": spacing,
+        "series": series, "allow_uneven": allow_uneven,
+    }  # fmt: skip
+    several = image.is_dir() and mask.is_dir() and bool(label_files(mask))
+    pairs = list(pair_images(image, mask)[0].values()) if several else [(image, mask)]
+    read = {file for scan, labels in pairs for file in (scan, labels, *name_files(labels))}
+    expect_figures(out, table, overwrite=overwrite, inputs=read)
+    found: Measured | MeasuredFolder
+    if several:
+        with bar() as told:
+            found = measure_folder(image, mask, **said, progress=told)
+    else:
+        found = measure_file(image, mask, **said)
+    figures = found.to_json()
+    write_figures(out, table, figures, found.to_csv())
+    print(json.dumps(figures, indent=2) if as_json else found.to_text())
+    if figures.get("failures"):
+        raise typer.Exit(2)
 
 
 def check(

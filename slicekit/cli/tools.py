@@ -8,20 +8,45 @@ from typing import Annotated
 
 import typer
 
+from slicekit.cli.figures import AllFigures, expect_figures, write_figures
 from slicekit.cli.options import AsJson, Overwrite
+from slicekit.terminal import errors
 
 
 def evaluate(
     pred: Annotated[Path, typer.Argument(help="Labels, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="True labels, or a folder of them.")],
     as_json: AsJson = False,
+    out: AllFigures = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write one line a case and organ as CSV too.")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept that some truths have no prediction.")
+    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Score labels against the truth: DSC, NSD and HD95 per organ and case."""
-    from slicekit.report.evaluation import evaluate_paths
+    """Score labels against the truth: DSC, NSD and HD95 per organ and case.
 
+    Exit code 2: a case could not be scored, or truths have no prediction (without --partial).
+    """
+    from slicekit.report.evaluation import evaluate_paths
+    from slicekit.report.naming import name_files
+    from slicekit.report.pairs import pair_paths
+
+    if out is not None or table is not None:
+        pairs, _ = pair_paths(pred, truth)
+        files = [file for pair in pairs for file in (pair.prediction, pair.truth)]
+        read = {one for file in files for one in (file, *name_files(file))}
+        expect_figures(out, table, overwrite=overwrite, inputs=read)
     report = evaluate_paths(pred, truth)
-    print(json.dumps(report.to_json(), indent=2) if as_json else report.to_text())
-    if report.failures:
+    figures = report.to_json()
+    write_figures(out, table, figures, report.to_csv())
+    print(json.dumps(figures, indent=2) if as_json else report.to_text())
+    missing = not partial and report.not_predicted
+    if missing:
+        errors.print(f"{len(missing)} truths have no prediction; --partial accepts that")
+    if missing or report.failures:
         raise typer.Exit(2)
 
 

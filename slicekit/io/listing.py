@@ -161,10 +161,7 @@ def _instead(entries: list[Path]) -> str:
     if not entries:
         return f"is an empty folder, {wanted}"
     if any(map(is_nifti, entries)):
-        return (
-            "is a folder of NIfTI files, not one volume; give one of the files, or run infer.py "
-            "on the folder"
-        )
+        return "is a folder of NIfTI files, not one volume; name one of the files"
     for entry in entries:
         if entry.is_dir() and any(_is_slice(inner) for inner in entry.glob("*")):
             return f"holds folders, {wanted}; did you mean {entry}?"

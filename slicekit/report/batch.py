@@ -16,6 +16,7 @@ from slicekit.io.pictures import SUFFIXES
 from slicekit.io.values import warn_about_data
 
 _ENDINGS = (".nii.gz", ".nii")
+_LABEL_ENDINGS = (*_ENDINGS, ".rtstruct.dcm", ".dcm")
 
 
 class Beside(NamedTuple):
@@ -110,13 +111,23 @@ def take_part(
 
 def outputs_beside(labels: Path) -> Beside:
     """Return where the sidecar, statistics, preview and uncertainty map of a label file lie."""
-    stem = labels.name.removesuffix(_ending(labels)).removesuffix(".dcm").removesuffix(".rtstruct")
+    stem = labels.name.removesuffix(labels_ending(labels))
     return Beside(
         labels.with_name(f"{stem}.json"),
         labels.with_name(f"{stem}_stats.json"),
         labels.with_name(f"{stem}_preview.png"),
         labels.with_name(f"{stem}_uncertainty.nii.gz"),
     )
+
+
+def labels_ending(path: Path) -> str:
+    """Return how a name of labels ends, as it writes it; nothing for names that cannot be labels.
+
+    Example:
+        >>> labels_ending(Path("liver.rtstruct.DCM"))
+        '.rtstruct.DCM'
+    """
+    return _one_of(path, _LABEL_ENDINGS)
 
 
 def truth_beside(scan: Path) -> Path:
@@ -168,6 +179,31 @@ def _scans_of_folder(scan: Path, out: Path | None, series: str | None) -> list[P
     return inside + found.scans
 
 
+def scans_by_name(folder: Path, labels: Path) -> dict[str, Path]:
+    """Map the names that the scans' labels would have in a folder, without ending, to the scans.
+
+    Args:
+        folder: A folder of scans, as for ``plan_outputs``.
+        labels: The folder of the labels, which is not searched for scans.
+
+    Returns:
+        None where the folder is a scan itself.
+
+    Raises:
+        ReadError: The folder does not exist, or may not be entered.
+
+    Warns:
+        DataWarning: Something in a folder of series is no scan and was passed over.
+    """
+    try:
+        found = _scans_of_folder(folder, labels, None)
+    except (OSError, ValueError) as fault:
+        if isinstance(fault, FileError):
+            raise
+        raise ReadError(folder, f"cannot be looked at ({fault}); check name and rights") from fault
+    return {stem_of(Path(_labels_name(scan, folder))): scan for scan in found}
+
+
 def _expect_apart(pairs: list[tuple[Path, Path]]) -> None:
     """Refuse a batch in which one scan's output would replace another's."""
     taken: dict[Path, Path] = {}
@@ -184,7 +220,11 @@ def _expect_apart(pairs: list[tuple[Path, Path]]) -> None:
 
 def _ending(path: Path) -> str:
     """Return ``.nii.gz`` or ``.nii`` as the name writes it; nothing for other names."""
-    ending = next((end for end in _ENDINGS if path.name.lower().endswith(end)), "")
+    return _one_of(path, _ENDINGS)
+
+
+def _one_of(path: Path, endings: tuple[str, ...]) -> str:
+    ending = next((end for end in endings if path.name.lower().endswith(end)), "")
     return path.name[len(path.name) - len(ending) :]
 
 

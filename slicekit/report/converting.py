@@ -24,7 +24,7 @@ from slicekit.io import (
 )
 from slicekit.io.atomic import staged
 from slicekit.io.dicom.container import means_dicom
-from slicekit.io.dicom.label_files import dicom_label_names, label_kind
+from slicekit.io.dicom.label_files import label_kind
 from slicekit.io.dicom.read import list_series
 from slicekit.io.dicom.rtstruct_read import read_rtstruct
 from slicekit.io.nifti_write import is_nifti_name, write_nifti_like
@@ -34,7 +34,7 @@ from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
 from slicekit.report.beside import write_json
 from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
-from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.report.naming import names_of
 from slicekit.report.reading import read_scan
 from slicekit.volume import Volume
 
@@ -104,9 +104,7 @@ def read_organs(
             path, "is read without its scan, so it has the slices that it labels and no others; "
             "name the scan for its whole grid (--like SCAN)",
         )  # fmt: skip
-    names = dicom_label_names(path)
-    if names is None:
-        names = prediction_names(path)[0] or truth_names(path)[0]
+    names, _ = names_of(path)
     if organs is None:
         return read_labels(path, like=like), names
     if names is None:

@@ -1,6 +1,6 @@
 """Compare folders of predicted label maps with the true ones, and tell the result.
 
-Cases are paired by name: ``case.nii.gz``, ``case.nii`` and ``case_0000.nii.gz`` are one case.
+Cases are paired by name: ``case.nii.gz``, ``case_0000.nii`` and ``case.dcm`` are one case.
 Organs are compared by name as well, so a prediction may number them differently.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from slicekit.errors import DatasetError, DataWarning, SlicekitError
-from slicekit.io import read_labels
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.metrics import OrganMean, OrganScore, evaluate, mean_of, summarise
-from slicekit.report.pairs import Pair, first_of, pair_paths, prediction_names, truth_names
-from slicekit.report.text_table import text_table
+from slicekit.report.naming import names_of
+from slicekit.report.pairs import Pair, first_of, pair_paths, read_pair
+from slicekit.report.text_table import csv_table, text_table
 from slicekit.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -78,12 +78,27 @@ class EvaluationReport:
             "not_predicted": list(self.not_predicted),
         }
 
+    def to_csv(self) -> str:
+        """Write one line a case and organ; a cell is empty where there is no figure."""
+        columns = ("case", "organ", *_METRICS, "status")
+        rows = [
+            {"case": case.case, "organ": score.organ, **_plain(score)}
+            for case in self.cases
+            for score in case.scores
+        ]
+        return csv_table(columns, rows)
+
+    def _mean_of_what(self) -> str:
+        """Say of how many truths the means are, where it is not all."""
+        total = len(self.cases) + len(self.failures) + len(self.not_predicted)
+        return "mean" if len(self.cases) == total else f"mean, {len(self.cases)} of {total} truths"
+
     def to_text(self) -> str:
         """Return two plain tables, by organ and by case, and what went wrong."""
         organs = self.organs
         rows = [["organ", "DSC", "NSD", "HD95 mm", "NSD tolerance mm", "cases"]]
         rows += [[o.organ, *_figures(o), f"{o.tolerance_mm:g}", str(o.cases)] for o in organs]
-        rows.append(["mean", *_mean_figures(organs), "", ""])
+        rows.append([self._mean_of_what(), *_mean_figures(organs), "", ""])
         blocks = [text_table(rows, ruled_last=True)]
         if len(self.cases) > 1:
             rows = [["case", "DSC", "NSD", "HD95 mm", "missed", "invented"]]
@@ -114,12 +129,13 @@ def evaluate_paths(
     """Evaluate one predicted label map, or a folder of them.
 
     Args:
-        pred: A NIfTI file or a folder of them.
-        truth: A NIfTI file, or a folder with at least the cases of ``pred``.
-        labels: Names of the ids on both sides. Without it the prediction's names are read from
-            the JSON file of its own name beside it (key ``labels``), the truth's from a
-            dataset.json in its folder or the one above; where both exist, the prediction's ids
-            are translated. Where neither exists the ids are the names.
+        pred: A label file (NIfTI, DICOM-SEG or RTSTRUCT) or a folder of them.
+        truth: A label file, or a folder with at least the cases of ``pred``.
+        labels: Names of the ids on both sides. Without it those of each file are read from the
+            file itself where it is DICOM, else from the JSON file of its own name beside it (key
+            ``labels``), else from a dataset.json in its folder or the one above; where both
+            sides have names, the prediction's ids are translated. Where neither has, the ids are
+            the names.
 
     Returns:
         The scores. A case whose files are at fault is listed under ``failures``.
@@ -162,10 +178,9 @@ def evaluate_pair(pair: Pair, *, labels: LabelSet | None = None) -> CaseEvaluati
         GeometryError: They lie on different grids.
         ReadError: A file is damaged or is not a label map.
     """
-    truth = read_labels(pair.truth)
-    pred = read_labels(pair.prediction, like=truth)
-    theirs, their_source = truth_names(pair.truth)
-    ours, our_source = prediction_names(pair.prediction)
+    pred, truth = read_pair(pair)
+    theirs, their_source = names_of(pair.truth)
+    ours, our_source = names_of(pair.prediction)
     annotated: Iterable[str] | None = None
     if labels is not None:
         names, source = labels, "the given labels"
@@ -181,8 +196,7 @@ def evaluate_pair(pair: Pair, *, labels: LabelSet | None = None) -> CaseEvaluati
     elif ours is not None or theirs is not None:
         names = ours or theirs or LabelSet({})
         source = our_source if ours is not None else their_source
-        if ours is None or theirs is None:
-            _tell_unnamed(pair, pred, truth, names, source)
+        _tell_unnamed(pair, pred, truth, names, source)
     else:
         names, source = _ids_as_names(pred, truth), "the ids themselves"
     scores = evaluate(pred, truth, names, annotated=annotated)
@@ -190,7 +204,7 @@ def evaluate_pair(pair: Pair, *, labels: LabelSet | None = None) -> CaseEvaluati
 
 
 def _tell_unnamed(pair: Pair, pred: Volume, truth: Volume, names: LabelSet, source: str) -> None:
-    """Warn where one file's ids have no names of their own and cannot all mean the other's."""
+    """Warn where files without different names of their own hold ids that nobody names."""
     strange = sorted(
         {int(n) for one in (pred, truth) for n in np.unique(one.array)}
         - {0, IGNORE_ID, *names.ids.values()}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -15,10 +13,22 @@ from slicekit.errors import ReadError
 from slicekit.io import read_labels, read_volume
 from slicekit.report.naming import name_all
 from slicekit.report.statistics import statistics
-from slicekit.report.text_table import text_table
+from slicekit.report.text_table import csv_table, text_table
 
 _AXES = ("x", "y", "z")
 _INDICES = ("i", "j", "k")
+NO_SPACING = "the spacing is not known and taken as 1 mm; say --spacing Z Y X"
+"""What stands below figures that are no millimetres."""
+
+
+class Described(TypedDict, total=False):
+    """What may be said of an image and how it is measured; see ``measure_file``."""
+
+    corners: bool
+    volume_index: int | None
+    spacing_mm: tuple[float, float, float] | None
+    series: str | None
+    allow_uneven: bool
 
 
 @dataclass(frozen=True)
@@ -49,13 +59,12 @@ class Measured:
 
     def to_csv(self) -> str:
         """Write one line an organ; places are cut up, as ``centroid_mm_x``."""
-        text = io.StringIO()
-        rows = [{"organ": name, **dict(_flat(figures))} for name, figures in self.organs.items()]
-        columns = list(rows[0]) if rows else ["organ"]
-        lines = csv.DictWriter(text, columns, lineterminator="\n")
-        lines.writeheader()
-        lines.writerows(rows)
-        return text.getvalue()
+        rows = self.rows()
+        return csv_table(list(rows[0]) if rows else ["organ"], rows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the lines of the table."""
+        return [{"organ": name, **dict(_flat(figures))} for name, figures in self.organs.items()]
 
     def to_text(self) -> str:
         """Write a table of what is there, for a person; what is absent is named below it."""
@@ -63,8 +72,8 @@ class Measured:
         rows = [["organ", "ml", "mean", "deviation", "min", "max", "parts", "at border"]]
         rows += [
             [
-                name, _short(one["volume_ml"]),
-                *(_short(one[key]) for key in ("mean", "deviation", "minimum", "maximum")),
+                name, short(one["volume_ml"]),
+                *(short(one[key]) for key in ("mean", "deviation", "minimum", "maximum")),
                 str(one["components"]), "yes" if one["touches_border"] else "",
             ]
             for name, one in present.items()
@@ -74,7 +83,7 @@ class Measured:
         if absent:
             blocks.append(f"absent: {', '.join(absent)}")
         if not self.spacing_known:
-            blocks.append("the spacing is not known and taken as 1 mm; say --spacing Z Y X")
+            blocks.append(NO_SPACING)
         return "\n\n".join(blocks)
 
 
@@ -92,8 +101,7 @@ def measure_file(
 
     Args:
         image: What ``read_volume`` reads.
-        mask: A label map on the image's grid. Ids are named by a JSON of its own name beside it
-            (key ``labels``), else by a dataset.json in its folder or the one above; an id that
+        mask: A label map on the image's grid. Ids are named as ``names_of`` tells; one that
             nobody names is called ``label_ID``.
         corners: Whether voxels that share a corner belong to one component.
         volume_index: Which volume of an image that holds several.
@@ -146,5 +154,6 @@ def _flat(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return found
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """Write a figure with four digits; a dash where there is none."""
     return "-" if value is None else f"{float(f'{value:.4g}'):g}"

@@ -1,8 +1,11 @@
-"""Tables as text, for the terminal."""
+"""Tables as text, for the terminal and for spreadsheets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def text_table(
@@ -34,3 +37,18 @@ def text_table(
     if ruled_last:
         lines.insert(-1, rule)
     return "\n".join(lines)
+
+
+def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Write rows as CSV; what is no column is left out, ``None`` is an empty cell.
+
+    Example:
+        >>> print(csv_table(["organ", "ml"], [{"organ": "liver", "ml": 1500, "id": 1}]), end="")
+        organ,ml
+        liver,1500
+    """
+    text = io.StringIO()
+    lines = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    return text.getvalue()

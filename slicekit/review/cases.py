@@ -14,7 +14,7 @@ from slicekit.io import expect_writable
 from slicekit.io.listing import holds_dicom
 from slicekit.labels import LabelSet
 from slicekit.report.batch import plan_outputs
-from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.report.naming import names_of
 
 _ENDINGS = (".nii.gz", ".nii")
 VERSIONS = 20
@@ -126,7 +126,7 @@ def review_cases(
     for name, scan, own in found:
         given = own if labels is None else _labels_of(name, scan, labels, alone=len(found) == 1)
         organs = named if given is None or given == own else None
-        organs = organs or _names_of(given, scan)
+        organs = organs or names_of(given or scan)[0]
         cases.append(ReviewCase(name, scan, given, organs, folder, volume_index, spacing_mm))
     names = [case.name for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -151,13 +151,6 @@ def _labels_of(name: str, scan: Path, labels: Path, *, alone: bool) -> Path | No
 
 def _file_in(folder: Path, stem: str) -> Path | None:
     return next((f for end in _ENDINGS if (f := folder / f"{stem}{end}").is_file()), None)
-
-
-def _names_of(given: Path | None, scan: Path) -> LabelSet | None:
-    """Look for names of ids: beside the labels, then in a dataset.json above them or the scan."""
-    if given is not None and (found := prediction_names(given)[0]) is not None:
-        return found
-    return truth_names(given or scan)[0]
 
 
 def _case_name(path: Path) -> str:

@@ -7,8 +7,10 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from made_series import write_series
 
 from slicekit.errors import DatasetError, DataWarning, SlicekitError
+from slicekit.io import read_volume, write_labels
 from slicekit.labels import LabelSet
 from slicekit.report.evaluation import evaluate_paths
 
@@ -103,3 +105,68 @@ def test_a_faulty_case_does_not_lose_the_others(folders):
     assert "could not be evaluated:\n  a: " in report.to_text()
     with pytest.raises(SlicekitError):
         evaluate_paths(pred / "a.nii.gz", truth, labels=LABELS)
+
+
+def test_the_mean_says_of_how_many_truths_it_is(folders):
+    pred, truth = folders
+    assert "\nmean  " in evaluate_paths(pred, truth, labels=LABELS).to_text()
+    write(truth / "c.nii.gz", (1, 0, 4))
+    write(pred / "a.nii.gz", (1, 2, 6), shape=(12, 12, 9))
+    with pytest.warns(DataWarning, match="left out: c"):
+        text = evaluate_paths(pred, truth, labels=LABELS).to_text()
+    assert "\nmean, 1 of 3 truths  " in text
+
+
+def test_the_table_has_one_line_a_case_and_organ(folders):
+    lines = evaluate_paths(*folders, labels=LABELS).to_csv().splitlines()
+    assert lines[0] == "case,organ,dsc,nsd,hd95_mm,status"
+    assert [line.split(",")[:3:2] for line in lines[1:]] == [
+        ["a", "0.5"], ["a", "1.0"], ["b", "1.0"], ["b", "1.0"],
+    ]  # fmt: skip
+    assert lines[4].split(",")[1::4] == ["spleen", "absent"]
+
+
+@pytest.fixture
+def series(tmp_path):
+    write_series(tmp_path / "series")
+    return read_volume(tmp_path / "series")
+
+
+def drawn(scan, numbers, *, shift=0):
+    """Draw two organs, in slices 1 to 3."""
+    ids = np.zeros(scan.shape, np.uint8)
+    ids[1 + shift : 3, 2:6, 2:6], ids[2:4, 7:10, 8:14] = numbers
+    return ids
+
+
+EXCHANGED = LabelSet({"spleen": 1, "liver": 2})
+
+
+@pytest.mark.parametrize("ending", [".dcm", ".rtstruct.dcm"])
+def test_dicom_says_what_its_labels_mean(tmp_path, series, ending):
+    pred, truth = tmp_path / "pred", tmp_path / "data" / "labelsTr"
+    write_labels(pred / f"a{ending}", drawn(series, (2, 1)), like=series, names=EXCHANGED)
+    write_labels(truth / "a.nii.gz", drawn(series, (1, 2)), like=series)
+    (truth.parent / "dataset.json").write_text(json.dumps({"labels": dict(LABELS.ids)}))
+    for guess in (pred, pred / f"a{ending}"):
+        organs = evaluate_paths(guess, truth).to_json()["organs"]
+        assert {name: one["dsc"] for name, one in organs.items()} == {"liver": 1, "spleen": 1}
+    (case,) = evaluate_paths(truth, pred).cases  # the truth may be DICOM as well
+    assert [score.dsc for score in case.scores] == [1, 1]
+
+
+def test_two_segmentations_need_not_begin_on_one_slice(tmp_path, series):
+    one = write_labels(tmp_path / "1.dcm", drawn(series, (2, 1)), like=series, names=EXCHANGED)
+    two = write_labels(
+        tmp_path / "2.dcm", drawn(series, (1, 2), shift=1), like=series, names=LABELS
+    )
+    for pair in ((one, two), (two, one)):
+        organs = evaluate_paths(*pair).to_json()["organs"]
+        assert organs["liver"]["dsc"] == pytest.approx(2 / 3)
+        assert organs["spleen"]["dsc"] == 1
+
+
+def test_two_sets_of_contours_need_a_scan(tmp_path, series):
+    one = write_labels(tmp_path / "1.rtstruct.dcm", drawn(series, (1, 2)), like=series)
+    with pytest.raises(SlicekitError, match=r"1\.rtstruct\.dcm: holds contours.*convert --like"):
+        evaluate_paths(one, one)

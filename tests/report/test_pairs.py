@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from slicekit.errors import DatasetError, ReadError
-from slicekit.report.pairs import Pair, first_of, pair_paths, prediction_names, truth_names
+from slicekit.errors import DatasetError
+from slicekit.report.pairs import Pair, first_of, labels_in, pair_paths
 
 
 def folder(root, *names):
@@ -26,6 +24,15 @@ def test_cases_are_paired_by_name(tmp_path):
         Pair("b", pred / "b.nii", truth / "b.nii.gz"),
     ]
     assert missing == ("c",)
+
+
+def test_endings_are_read_in_any_case_and_what_lies_beside_labels_is_none(tmp_path):
+    names = ("A.NII.GZ", "A_uncertainty.nii.gz", "b.nii", "b_uncertainty.nii.gz", "IM001.dcm")
+    pred = folder(tmp_path / "p", *names)
+    (pred / "folder.nii.gz").mkdir()
+    assert labels_in(pred, "prediction") == {"A": pred / "A.NII.GZ", "b": pred / "b.nii"}
+    alone = folder(tmp_path / "alone", "c_uncertainty.nii.gz")  # beside nothing
+    assert list(labels_in(alone, "truth")) == ["c_uncertainty"]
 
 
 def test_two_files_are_a_pair_whatever_their_names(tmp_path):
@@ -58,30 +65,6 @@ def test_missing_empty_and_doubled_are_refused(tmp_path):
         pair_paths(folder(tmp_path / "empty", "a.txt"), truth)
     with pytest.raises(DatasetError, match=r"two prediction files for the case 'a'"):
         pair_paths(folder(tmp_path / "twice", "a.nii.gz", "a_0000.nii.gz"), truth)
-
-
-def test_names_are_found_beside_the_prediction_and_above_the_truth(tmp_path):
-    pred = folder(tmp_path / "p", "a.nii.gz")
-    truth = folder(tmp_path / "labelsTr", "a.nii.gz")
-    assert prediction_names(pred / "a.nii.gz") == (None, "")
-    assert truth_names(truth / "a.nii.gz") == (None, "")
-    (pred / "a.json").write_text(json.dumps({"labels": {"background": 0, "liver": 6}}))
-    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"1": "liver"}}))
-    ours, source = prediction_names(pred / "a.nii.gz")
-    assert (dict(ours.ids), source) == ({"liver": 6}, "a.json")
-    theirs, source = truth_names(truth / "a.nii.gz")
-    assert (dict(theirs.ids), source) == ({"liver": 1}, "dataset.json")
-
-
-def test_damaged_names_are_refused_with_the_file(tmp_path):
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(ReadError, match=r"a\.json"):
-        prediction_names(tmp_path / "a.nii.gz")
-    (tmp_path / "a.json").write_text('{"labels": {"liver": "six"}}')
-    with pytest.raises(DatasetError, match=r"a\.json, key 'labels'"):
-        prediction_names(tmp_path / "a.nii.gz")
-    (tmp_path / "a.json").write_text('{"made_by": "somebody else"}')
-    assert prediction_names(tmp_path / "a.nii.gz") == (None, "")
 
 
 def test_long_lists_are_cut():

@@ -10,11 +10,10 @@ import numpy as np
 
 from slicekit.errors import ReadError, SlicekitError
 from slicekit.inference.segmentation import Progress
-from slicekit.io import read_labels
 from slicekit.labels import IGNORE_ID, LabelSet
 from slicekit.metrics import mean_of
 from slicekit.report.evaluation import translate
-from slicekit.report.naming import name_all
+from slicekit.report.naming import name_all, names_of
 from slicekit.report.page.parts import (
     Cell,
     Facts,
@@ -31,7 +30,7 @@ from slicekit.report.page.parts import (
 from slicekit.report.page.pictures import compared_picture, read_scan, window_of
 from slicekit.report.page.plots import Panel, strips
 from slicekit.report.page.sources import how_made, nearest, read_case
-from slicekit.report.pairs import prediction_names, truth_names
+from slicekit.report.pairs import Pair, read_pair
 
 _SHOWN = 3
 _METRICS = {"dsc": ("DSC", 3), "nsd": ("NSD", 3), "hd95_mm": ("HD95, mm", 1)}
@@ -188,10 +187,9 @@ def _galleries(cases: list[Scored], progress: Progress | None) -> list[Part]:
 
 def _compare(case: Scored) -> bytes:
     """Draw one case; on black where the prediction's sidecar does not lead to the scan."""
-    truth = read_labels(case.truth)
-    pred = read_labels(case.prediction, like=truth)
-    ours, _ = prediction_names(case.prediction)
-    theirs, _ = truth_names(case.truth)
+    pred, truth = read_pair(Pair(case.name, case.prediction, case.truth))
+    ours, _ = names_of(case.prediction)
+    theirs, _ = names_of(case.truth)
     if ours is not None and theirs is not None and dict(ours.ids) != dict(theirs.ids):
         pred = translate(pred, ours, theirs)
     ids = {*np.unique(truth.array).tolist(), *np.unique(pred.array).tolist()} - {0, IGNORE_ID}
