@@ -27,6 +27,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+from typer.core import TyperArgument, TyperGroup
 
 from slicekit.checks import suggest
 from slicekit.errors import DataWarning, SlicekitError, lacks_memory
@@ -35,7 +36,9 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emo
 """Where everything goes that is not the result."""
 notes = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """The part of it that ``--quiet`` silences."""
-SEVERAL = ("--data", "--organs", "--rules", "--unlabelled", "--weights")
+SEVERAL = (
+    "--classes", "--data", "--organ", "--organs", "--rules", "--unlabelled", "--weights",
+)  # fmt: skip
 """Options after which several values may follow."""
 
 
@@ -167,6 +170,26 @@ def spread(words: Sequence[str]) -> list[str]:
         else:
             found.append(word)
     return found[:-1]
+
+
+class Group(TyperGroup):
+    """Commands of which some have options that take several values."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; where it lacks an argument, say which option may have taken it."""
+        words = list(ctx.args)
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as fault:
+            greedy = [word for word in words if word in SEVERAL]
+            if greedy and isinstance(fault.param, TyperArgument):
+                option = max(greedy, key=greedy.count)
+                lacking = str(fault.param.name).replace("_", " ")
+                fault.message = (
+                    f"{fault.message} {option} takes all words up to the next option; put the "
+                    f"{lacking} before it"
+                ).lstrip()
+            raise
 
 
 def run(app: typer.Typer, words: Sequence[str], *, name: str) -> None:

@@ -170,6 +170,12 @@ def draw_on_series(folder: Path) -> None:
     )
 
 
+def lay_out_patients(folder: Path) -> None:
+    """Make ``patients``: one series in a folder, one in an archive."""
+    shutil.copytree(folder / "series", folder / "patients" / "anna")
+    shutil.make_archive(str(folder / "patients" / "ben"), "zip", folder / "series")
+
+
 def mask_every_slice(folder: Path) -> None:
     """Give every slice of ``slices`` a mask."""
     for picture in (folder / "slices").iterdir():

@@ -82,6 +82,8 @@ def test_several_organs_may_follow_one_option(
         (["s", "--gray-range", "-125", "275"], ["s", "--gray-range", "-125", "275"]),
         (["s", "--organs"], ["s", "--organs"]),
         (["--organs", "--preview"], ["--organs", "--preview"]),
+        (["--organ", "a", "b"], ["--organ", "a", "--organ", "b"]),
+        (["--classes", "a", "b"], ["--classes", "a", "--classes", "b"]),
         (["--unlabelled", "p", "q"], ["--unlabelled", "p", "--unlabelled", "q"]),
         (["--organs=a", "s"], ["--organs=a", "s"]),
         ([], []),
@@ -89,6 +91,31 @@ def test_several_organs_may_follow_one_option(
 )
 def test_options_with_several_values_are_spread(typed: list[str], meant: list[str]) -> None:
     assert terminal.spread(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("segment", "--organs", "liver", "pat 1.nii.gz", "-o", "x.nii.gz"),
+            "'scan'. --organs takes all words up to the next option; put the scan before it",
+        ),
+        (
+            ("fewshot", "a.nii.gz", "b.nii.gz", "--organs", "liver", "c.nii.gz", "-o", "x.nii.gz"),
+            "--organs takes all words up to the next option; put the query scan before it",
+        ),
+        (("segment", "-o", "x.nii.gz"), "Missing argument 'scan'."),
+        (("segment", "s.nii.gz", "--organs", "liver", "--wat"), "No such option: --wat"),
+    ],
+)
+def test_an_option_that_may_have_taken_an_argument_is_named(
+    words: tuple[str, ...], said: str, door: Callable[..., Any]
+) -> None:
+    done = door("slicekit", *words)
+    assert done.code == 2
+    told = " ".join(done.err.replace("│", " ").split())
+    assert said in told
+    assert ("takes all words" in told) == ("takes all words" in said)
 
 
 @pytest.mark.parametrize(

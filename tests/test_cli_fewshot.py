@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from shades import patient
 
 from slicekit.io import read_labels, read_volume, write_labels, write_volume
+from slicekit.report import reading, support
 
 
 @pytest.fixture
@@ -56,6 +58,35 @@ def test_slices_may_be_named_one_by_one(
     assert done.code == 0, done.err
     assert json.loads(done.out)["labels"] == str(out)
     assert json.loads((tmp_path / "out.json").read_text())["propagator"] is None
+
+
+def test_the_query_is_described_and_the_support_is_read_once_as_it_is(
+    door: Callable[..., Any], files: tuple[Path, ...], using: tuple[str, ...], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    slices, query = tmp_path / "slices", read_volume(files[2])
+    slices.mkdir()
+    for z, plane in enumerate(query.array):
+        np.save(slices / f"{z:03}.npy", plane.astype(np.float32))
+    read: list[Path] = []
+    for module in (support, reading):
+        was = module.read_volume
+
+        def counted(path: Path, was: Any = was, **words: Any) -> Any:
+            read.append(path)
+            return was(path, **words)
+
+        monkeypatch.setattr(module, "read_volume", counted)
+    spacing = ("--spacing", *query.spacing_mm)
+    words = ("slicekit", "fewshot", *files[:2], slices, "-o", tmp_path / "out", *spacing)
+    done = door(*words, *using, "--no-propagation")
+    assert done.code == 0, done.err
+    assert read == [files[0], slices]
+    told = json.loads((tmp_path / "out_stats.json").read_text())
+    assert told["spacing_known"] is True
+    assert told["spacing_mm"] == pytest.approx(query.spacing_mm)
+    refused = door(*words, *using, "--overwrite", "--gray-range", 275, -125)
+    assert refused.code == 1 and "has intensities of its own" in refused.err
 
 
 def test_a_missing_organ_and_a_wrong_model_are_told(

@@ -39,7 +39,7 @@ def tune(door: Callable[..., Any], data: Path, trial_models: Path) -> Callable[.
 def test_a_new_organ_is_named_by_the_model_that_comes_out(
     tune: Callable[..., Any], door: Callable[..., Any], data: Path
 ) -> None:
-    done = tune("--organ", "pancreas", "--organ", "stomach")
+    done = tune("--organs", "pancreas", "stomach")
     assert done.code == 0, done.err
     name = "stomach_pancreas_reference"
     assert done.out.splitlines() == [
@@ -61,7 +61,7 @@ def test_a_new_organ_is_named_by_the_model_that_comes_out(
 
 
 def test_a_shelf_elsewhere_is_named_by_its_recipe(tune: Callable[..., Any]) -> None:
-    done = tune("--organ", "liver", "--name", "mine", "--models", "shelf", "--no-pilot")
+    done = tune("--organs", "liver", "--name", "mine", "--models", "shelf", "--no-pilot")
     assert done.code == 0, done.err
     assert "python infer.py SCAN --model shelf/mine.toml" in done.out
     assert "what to expect" not in done.err
@@ -72,9 +72,9 @@ def test_a_shelf_elsewhere_is_named_by_its_recipe(tune: Callable[..., Any]) -> N
     [
         (("--what", "refrence"), 2, "did you mean 'reference'"),
         (("--what", "fewshot"), 2, "cannot go on from"),
-        (("--organ", "lever"), 1, "did you mean 'liver'"),
-        (("--organ", "liver=6"), 1, "names no liver=6"),
-        (("--organ", "liver", "--name", "a/b"), 1, "give another --name"),
+        (("--organs", "lever"), 1, "did you mean 'liver'"),
+        (("--organs", "liver=6"), 1, "names no liver=6"),
+        (("--organs", "liver", "--name", "a/b"), 1, "give another --name"),
         (("--steps", "0"), 2, "steps"),
     ],
 )

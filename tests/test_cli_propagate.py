@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from slicekit.io import read_labels, read_volume, write_labels
 
@@ -25,6 +26,25 @@ def guides(scans: Path, phantoms: tuple[Any, ...], tmp_path: Path) -> Path:
     for z in (zs[1], zs[-2]):
         labels[z] = np.where(truth[z] == LIVER, LIVER, 0)
     return write_labels(tmp_path / "g.nii.gz", labels, like=read_volume(scans / "a.nii.gz"))
+
+
+def test_pictures_are_given_their_hu(door: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "drawn").mkdir()
+    for z in range(5):
+        gray = np.full((32, 32), 51, np.uint8)
+        gray[8:20, 8:20] = 153
+        Image.fromarray(gray).save(tmp_path / "scan" / f"{z:03}.png")
+        if z in (0, 4):
+            Image.fromarray((gray > 100).astype(np.uint8)).save(tmp_path / "drawn" / f"{z:03}.png")
+    words = ("slicekit", "propagate", tmp_path / "scan", tmp_path / "drawn", "-o", tmp_path / "out")
+    more = ("--method", "interpolate", "--suggest", 0, "--gray-range")
+    done = door(*words, *more, -1000, 1550)
+    assert done.code == 0, done.err
+    told = json.loads((tmp_path / "out_stats.json").read_text())
+    assert told["organs"]["label_1"]["mean_hu"] == pytest.approx(530)  # 153 of 255
+    refused = door(*words, *more, 275, -125, "--overwrite")
+    assert refused.code == 1 and "the lower first" in refused.err
 
 
 def test_two_drawn_slices_become_an_organ_and_the_next_slice_is_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from made_series import write_series
 
 from slicekit.io import read_labels, read_volume
 
@@ -39,11 +41,70 @@ def test_a_folder_becomes_a_folder_and_one_fault_stops_nothing(
     out = tmp_path / "out"
     done = door("slicekit", "superpixels", scans, "-o", out, "--segments", 20)
     assert done.code == 2
-    assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "b.nii.gz"]
+    made = ["a.json", "a.nii.gz", "b.json", "b.nii.gz", "run.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == made
     assert "1 of 3 scans failed" in done.err
     again = door("slicekit", "superpixels", scans / "a.nii.gz", "-o", out / "a.nii.gz")
     assert again.code == 1
     assert "exists already" in again.err
+
+
+def test_what_is_done_is_skipped_and_what_was_made_otherwise_is_not_touched(
+    door: Callable[..., Any], scans: Path, tmp_path: Path
+) -> None:
+    words = ("slicekit", "superpixels", scans, "-o", tmp_path / "out", "--segments", 20)
+    done = door(*words, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["scans"], told["failed"]) == (2, 0)
+    assert [(one["case"], one["status"]) for one in told["cases"]] == [
+        ("a.nii.gz", "done"), ("b.nii.gz", "done"),
+    ]  # fmt: skip
+    assert told["cases"][0]["slices"] == 16
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    again = door(*words, "--threads", 1)
+    assert (again.code, again.out) == (0, "")
+    assert "2 of 2 scans were done already" in again.err
+    other = door(*words[:-1], 30)
+    assert other.code == 2
+    assert "was made with segments 20, not 30; say --overwrite" in other.err
+    assert all(
+        path.stat().st_mtime_ns == then for path, then in before.items() if path.suffix != ".jsonl"
+    )
+    assert door(*words[:-1], 30, "--overwrite").code == 0
+    side = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert side["superpixels"]["options"]["segments"] == 30
+    assert side["superpixels"]["figures"]["cut_slices"] == 16
+
+
+def test_json_tells_of_one_scan(door: Callable[..., Any], scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels.nii.gz"
+    done = door("slicekit", "superpixels", scans / "a.nii.gz", "-o", out, "--json")
+    told = json.loads(done.out)
+    assert told["labels"] == str(out)
+    assert (told["slices"], told["cut_slices"]) == (16, 16)
+    assert [path.name for path in tmp_path.glob("labels*")] == ["labels.nii.gz"]
+
+
+def test_a_scan_is_read_as_it_is_described(
+    door: Callable[..., Any], scans: Path, tmp_path: Path
+) -> None:
+    scan, out = scans / "a.nii.gz", tmp_path / "x.nii.gz"
+    done = door("slicekit", "superpixels", scan, "-o", out, "--gray-range", 275, -125)
+    assert done.code == 1 and "the lower first" in done.err
+    done = door("slicekit", "superpixels", scan, "-o", out, "--spacing", 1, 1, 1)
+    assert done.code == 1 and "leave out spacing_mm" in done.err
+    assert not out.exists()
+
+
+def test_folders_of_dicom_are_scans(door: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("ann", "ben"):
+        write_series(tmp_path / "patients" / name)
+    words = ("slicekit", "superpixels", tmp_path / "patients", "-o", tmp_path / "out", "--whole")
+    done = door(*words, "--segments", 20)
+    assert done.code == 0, done.err
+    assert read_labels(tmp_path / "out" / "ben.nii.gz").array.any()
+    assert "2 of 2 scans were done already" in door(*words, "--segments", 20).err
 
 
 def test_more_than_255_superpixels_have_room(

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_world import draw_on_series, furnish, lay_out_people, mask_every_slice
+from page_world import (
+    draw_on_series,
+    furnish,
+    lay_out_patients,
+    lay_out_people,
+    mask_every_slice,
+)
 
 from slicekit import machine
 from slicekit.inference import model
@@ -46,6 +52,7 @@ _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INSTEAD = {"--device cuda": "--device cpu"}
 _SHORT = {"train.py": ["--set", "training.steps=2"], "finetune": ["--steps", "2"]}
 _FURNISHED: dict[str, Callable[[Path], None]] = {
+    "batches.md": lay_out_patients,
     "dicom.md": draw_on_series,
     "getting-started.md": lambda world: (world / "drawn.nii.gz").unlink(),
     "new-organ.md": lay_out_people,

@@ -24,7 +24,7 @@ from slicekit.cli.scans import propagate, segment
 from slicekit.cli.superpixels import superpixels
 from slicekit.cli.tools import evaluate, import_weights, phantom
 from slicekit.cli.voice import with_voice
-from slicekit.terminal import run
+from slicekit.terminal import Group, run
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 a fault that the message explains; 2 a wrong command line, a "
@@ -32,6 +32,7 @@ EXIT_CODES = (
     "stopped by a signal. Every command knows --quiet and --verbose."
 )
 app = typer.Typer(
+    cls=Group,
     help="Segment CT and MR scans as if they were videos, from very few labels.",
     epilog=EXIT_CODES,
     no_args_is_help=True,

@@ -26,9 +26,11 @@ def finetune(
     data: Annotated[
         Path, typer.Argument(help="nnU-Net raw folder, or folders of slices and masks.")
     ],
-    organ: Annotated[
+    organs: Annotated[
         list[str] | None,
-        typer.Option(help="NAME of the dataset, NAME=VALUE of masks; several times for several."),
+        typer.Option(
+            "--organs", "--organ", help="NAME of the dataset, NAME=VALUE of masks; several follow."
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -70,7 +72,7 @@ def finetune(
         expect_choice("--what", what, tuple(_STARTS))
     from slicekit.data.drawn import find_drawn
 
-    drawn = find_drawn(data, organ or ())
+    drawn = find_drawn(data, organs or ())
     from slicekit.inference.model import OWN_MODELS, recipe_of
     from slicekit.runtime import pick_runtime
     from slicekit.training.finetune import FinetuneOptions, finetune, usual_name
@@ -85,7 +87,7 @@ def finetune(
         done = finetune(
             data, start=chosen, out=out or Path("runs") / called, models=models, runtime=runtime,
             options=FinetuneOptions(
-                organs=tuple(organ or ()), name=called, steps=steps, few_slices=few_slices,
+                organs=tuple(organs or ()), name=called, steps=steps, few_slices=few_slices,
                 pilot=pilot, changes=tuple(changes or ()),
             ),
             progress=shown, told=lambda said: errors.print(f"what to expect: {said}"),

@@ -75,12 +75,13 @@ def import_weights(
     file: Annotated[Path, typer.Argument(help="STCN or TransUNet checkpoint, or R50+ViT-B_16.npz")],
     out: Annotated[Path, typer.Option("-o", "--out", help="NAME.safetensors")],
     name: Annotated[str | None, typer.Option(help="Name of the model; else the output's.")] = None,
-    organs: Annotated[
-        list[str] | None, typer.Option(help="What a TransUNet's classes are, from id 1 on.")
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(help="What a TransUNet's classes are, from id 1 on; several may follow."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model of weights that others published; code in the file is never run."""
     from slicekit.published import import_published
 
-    print(import_published(file, out, name=name, organs=organs or (), overwrite=overwrite))
+    print(import_published(file, out, name=name, organs=classes or (), overwrite=overwrite))

@@ -16,11 +16,12 @@ from slicekit.inference.organ_track import Provenance
 from slicekit.inference.session import Progress, Session
 from slicekit.inference.stopwatch import Stopwatch
 from slicekit.inference.suggest import Suggestion
-from slicekit.io import expect_labels_name, expect_writable, read_volume, write_labels
+from slicekit.io import expect_labels_name, expect_writable, write_labels
 from slicekit.report.batch import outputs_beside
 from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.drawn import NAMELESS, CarryOptions, Numbering, open_session
 from slicekit.report.preview import write_preview
+from slicekit.report.reading import read_scan
 from slicekit.report.view import usual_window
 from slicekit.runtime import Runtime
 from slicekit.volume import Volume
@@ -102,13 +103,7 @@ def propagate_file(
     expect_paths(scan, guides, out, options)
     watch = Stopwatch()
     with watch("read"):
-        volume = read_volume(
-            scan,
-            volume_index=options.volume_index,
-            spacing_mm=options.spacing_mm,
-            series=options.series,
-            allow_uneven=options.allow_uneven,
-        )
+        volume = read_scan(scan, options)
         expect_labels_name(out, like=volume)
         session = open_session(volume, guides, carrier, options)
     complete = True

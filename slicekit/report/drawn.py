@@ -49,6 +49,8 @@ class CarryOptions:
     """Which of several DICOM series: its number, UID or description."""
     allow_uneven: bool = False
     """Whether uneven or tilted DICOM slices may be resampled."""
+    gray_range: tuple[float, float] | None = None
+    """HU that 0 and 255 of 8-bit pictures stand for."""
 
 
 def open_session(

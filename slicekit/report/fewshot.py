@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from slicekit.data.intensity import holds_hu
-from slicekit.errors import DataWarning, LabelError
+from slicekit.errors import DataWarning
 from slicekit.inference.answers import SupportSettings
 from slicekit.inference.extent import find_in_extents
 from slicekit.inference.fewshot import Found, find_organs
@@ -22,16 +20,16 @@ from slicekit.io import (
     expect_labels_name,
     expect_writable,
     read_labels,
-    read_volume,
     stored_slice,
     write_labels,
 )
-from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
 from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.case import CaseFiles
-from slicekit.report.drawn import NAMELESS, name_drawn
+from slicekit.report.drawn import NAMELESS
 from slicekit.report.preview import write_preview
+from slicekit.report.reading import read_scan
+from slicekit.report.support import Support
 from slicekit.volume import Volume
 
 
@@ -39,8 +37,6 @@ from slicekit.volume import Volume
 class FewShotOptions:
     """What a user may say about one few-shot segmentation."""
 
-    organs: tuple[str, ...] | None = None
-    """Names to look for; all that the support shows for ``None``."""
     preview: bool = False
     """Whether to draw a picture."""
     overwrite: bool = False
@@ -50,20 +46,20 @@ class FewShotOptions:
     extent_of: Path | None = None
     """True labels of the query: every organ is looked for between its first and its last slice
     there, as the published protocol does. Nothing is carried then."""
-
-
-@dataclass(frozen=True)
-class _Support:
-    """A scan on which organs were drawn."""
-
-    scan: Volume
-    drawn: Volume
-    names: LabelSet
+    gray_range: tuple[float, float] | None = None
+    """HU that 0 and 255 of the query's 8-bit pictures stand for."""
+    volume_index: int | None = None
+    """Which volume of the query's file, where that holds several."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Spacing ``(z, y, x)`` of a query that is a slice folder, which cannot tell."""
+    series: str | None = None
+    """Which of the query's DICOM series: its number, UID or description."""
+    allow_uneven: bool = False
+    """Whether uneven or tilted DICOM slices of the query may be resampled."""
 
 
 def fewshot_file(
-    support_scan: Path,
-    support_labels: Path,
+    support: Support,
     query_scan: Path,
     out: Path,
     model: FewShot,
@@ -75,15 +71,12 @@ def fewshot_file(
     """Find in one scan what was drawn in another, and write labels, sidecar and statistics.
 
     Args:
-        support_scan: A NIfTI file or a slice folder.
-        support_labels: A label map on its grid, whole or of a few slices. Its ids are named by a
-            JSON beside it (key ``labels``) or by a dataset.json; without any they are called
-            ``label_ID``.
-        query_scan: A NIfTI file or a slice folder of the same kind, of another patient.
-        out: ``.nii`` or ``.nii.gz``; a folder name for a slice folder. The labels lie on the
-            query's grid and have the support's ids.
+        support: From ``read_support``.
+        query_scan: A NIfTI file, a DICOM series or a slice folder, of another patient.
+        out: ``.nii`` or ``.nii.gz``; a folder name for a slice folder, ``.dcm`` for DICOM. The
+            labels lie on the query's grid and have the support's ids.
         model: From ``load_fewshot``.
-        options: What the user said.
+        options: What the user said; how a scan is to be read is said of the query.
         command: The command line, for the sidecar.
         progress: Told the stage, slices or gaps done, and in all.
 
@@ -91,30 +84,32 @@ def fewshot_file(
         What was written; the sidecar last.
 
     Raises:
-        GeometryError: What was drawn lies on another grid than the support.
-        LabelError: Nothing is drawn, or the support does not show an organ that was asked for.
+        GeometryError: ``extent_of`` lies on another grid than the query.
         ReadError: A file cannot be read.
         WriteError: An output is in the way, is an input, or cannot be written.
 
     Warns:
         DataWarning: One scan looks like CT and the other does not; an organ was not found.
     """
-    expect_free(support_scan, support_labels, query_scan, out, options=options)
+    expect_free(support.scan_path, support.labels_path, query_scan, out, options=options)
     watch = Stopwatch()
     with watch("read"):
-        support = _read_support(support_scan, support_labels, options)
-        query = read_volume(query_scan)
+        query = read_scan(query_scan, options)
         expect_labels_name(out, like=query)
-        expect_alike(support.scan, query, names=(str(support_scan), str(query_scan)))
-    found = _find(query, query_scan, support, support_scan, model, options, progress)
+        expect_alike(support.scan, query, names=(str(support.scan_path), str(query_scan)))
+    found = _find(query, query_scan, support, model, options, progress)
     for organ in found.missing:
         warnings.warn(
             f"{query_scan}: no slice of it can be trusted to show {organ}, so it stays empty; "
             "choose another support, or draw a slice of it and use slicekit propagate",
             DataWarning, stacklevel=2,
         )  # fmt: skip
-    seconds = {"read": round(watch.seconds["read"], 3), **found.seconds}
-    paths = {"support": support_scan, "support_labels": support_labels, "scan": query_scan}
+    seconds = {"read": round(support.seconds + watch.seconds["read"], 3), **found.seconds}
+    paths = {
+        "support": support.scan_path,
+        "support_labels": support.labels_path,
+        "scan": query_scan,
+    }
     by_extent = options.extent_of is not None
     with together(out) as staged_labels:
         files = _write(found, query, out, staged_labels, model, options, seconds)
@@ -131,8 +126,7 @@ def fewshot_file(
 def _find(
     query: Volume,
     query_scan: Path,
-    support: _Support,
-    support_scan: Path,
+    support: Support,
     model: FewShot,
     options: FewShotOptions,
     progress: Progress | None,
@@ -142,12 +136,12 @@ def _find(
         truth = read_labels(options.extent_of, like=query)
         return find_in_extents(
             query, support.scan, support.drawn, support.names, model, truth=truth,
-            query_name=str(query_scan), support_name=str(support_scan),
+            query_name=str(query_scan), support_name=str(support.scan_path),
         )  # fmt: skip
     return find_organs(
         query, support.scan, support.drawn, support.names, model,
         settings=options.supports, progress=progress,
-        query_name=str(query_scan), support_name=str(support_scan),
+        query_name=str(query_scan), support_name=str(support.scan_path),
     )  # fmt: skip
 
 
@@ -218,27 +212,6 @@ def expect_alike(support: Volume, query: Volume, *, names: tuple[str, str]) -> N
         )  # fmt: skip
 
 
-def _read_support(scan_path: Path, labels_path: Path, options: FewShotOptions) -> _Support:
-    """Read what was drawn, its names among it, and keep the organs that are asked for."""
-    scan = read_volume(scan_path)
-    drawn = read_labels(labels_path, like=scan)
-    ids = [int(number) for number in np.unique(drawn.array) if number]
-    if not ids:
-        raise LabelError(
-            f"{labels_path}: the support is empty; draw an organ on at least one slice"
-        )
-    names = name_drawn(labels_path, ids)
-    if options.organs is not None:
-        lacking = [organ for organ in options.organs if organ not in names]
-        if lacking:
-            raise LabelError(
-                f"{labels_path} does not show {', '.join(lacking)}; it shows "
-                f"{', '.join(names.names)}"
-            )
-        names = names.subset(options.organs)
-    return _Support(scan, drawn, names)
-
-
 def _draw(path: Path, found: Found, model: FewShot) -> None:
     by_slice: dict[int, list[tuple[str, str]]] = {}
     for guide in found.guides:
@@ -254,7 +227,7 @@ def _draw(path: Path, found: Found, model: FewShot) -> None:
 
 def _describe(
     found: Found,
-    support: _Support,
+    support: Support,
     model: FewShot,
     *,
     command: Sequence[str],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,6 +166,13 @@ def test_organs_name_the_classes_and_must_be_as_many(tmp_path: Path) -> None:
     start = archived(tmp_path, jax_arrays())
     path = import_published(start, out, organs=["liver", "spleen"], overwrite=True)
     assert load_weights(path).state["a.head.weight"].shape[0] == 3
+
+
+def test_the_command_takes_the_classes(tmp_path: Path, door: Callable[..., Any]) -> None:
+    file, out = saved(tmp_path, torch_state(classes=3)), tmp_path / "out.safetensors"
+    done = door("slicekit", "import-weights", file, "-o", out, "--classes", "liver", "spleen")
+    assert done.code == 0, done.err
+    assert load_weights(out).recipe.organs == {"liver": 1, "spleen": 2}
 
 
 NORM = "Transformer/encoder_norm/scale"

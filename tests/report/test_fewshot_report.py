@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from shades import IDS, dice, model, patient
 
-from slicekit.errors import DataWarning, GeometryError, LabelError, WriteError
+from slicekit.errors import DataWarning, GeometryError, LabelError, ReadError, WriteError
 from slicekit.io import read_labels, read_volume, write_labels, write_volume
 from slicekit.report.fewshot import FewShotOptions, fewshot_file
+from slicekit.report.support import read_support
 from slicekit.volume import Volume
 
 
@@ -29,9 +31,12 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.nii.gz" for name in names}
 
 
-def find(files: dict[str, Path], out: str = "out.nii.gz", **options: Any) -> Any:
+def find(
+    files: dict[str, Path], out: str = "out.nii.gz", organs: Any = None, **options: Any
+) -> Any:
     return fewshot_file(
-        files["support"], files["drawn"], files["query"], files["query"].with_name(out), model(),
+        read_support(files["support"], files["drawn"], organs=organs),
+        files["query"], files["query"].with_name(out), model(),
         options=FewShotOptions(**options), command=["slicekit", "fewshot"],
     )  # fmt: skip
 
@@ -64,6 +69,20 @@ def test_only_what_was_asked_for_is_looked_for(files: dict[str, Path]) -> None:
     assert set(np.unique(read_labels(done.labels, like=query).array)) == {0, IDS["kidney"]}
     with pytest.raises(LabelError, match="does not show spleen; it shows kidney, liver"):
         find(files, organs=("spleen",), overwrite=True)
+
+
+def test_the_query_alone_is_read_as_it_is_described(files: dict[str, Path]) -> None:
+    query = nibabel.load(files["query"])
+    values = query.get_fdata()
+    both = np.stack([np.zeros_like(values), values], axis=-1)
+    series = files["query"].with_name("series.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(both, query.affine), series)
+    plain = read_labels(find(files).labels).array
+    described = find({**files, "query": series}, "other.nii.gz", volume_index=1)
+    assert np.array_equal(read_labels(described.labels).array, plain)
+    assert plain.any()
+    with pytest.raises(ReadError, match=r"query\.nii\.gz"):
+        find(files, "third.nii.gz", spacing_mm=(1.0, 1.0, 1.0))
 
 
 def test_ids_without_names_are_numbered(files: dict[str, Path]) -> None:
