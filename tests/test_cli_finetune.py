@@ -46,7 +46,7 @@ def test_a_new_organ_is_named_by_the_model_that_comes_out(
         name,
         f"  models/{name}.toml",
         f"  models/{name}.safetensors",
-        f"  python infer.py SCAN --model {name}",
+        f"  slicekit segment SCAN -o LABELS --model {name}",
     ]
     assert "what to expect: after 1 of 1 steps: DSC" in done.err
     assert Path("runs", name, "run", "log.jsonl").is_file()
@@ -63,7 +63,7 @@ def test_a_new_organ_is_named_by_the_model_that_comes_out(
 def test_a_shelf_elsewhere_is_named_by_its_recipe(tune: Callable[..., Any]) -> None:
     done = tune("--organs", "liver", "--name", "mine", "--models", "shelf", "--no-pilot")
     assert done.code == 0, done.err
-    assert "python infer.py SCAN --model shelf/mine.toml" in done.out
+    assert "slicekit segment SCAN -o LABELS --model shelf/mine.toml" in done.out
     assert "what to expect" not in done.err
 
 

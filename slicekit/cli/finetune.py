@@ -16,7 +16,7 @@ _STARTS = {
     "fewshot": "abdomen_ct_fewshot",
 }
 _USES = {
-    "reference": "  python infer.py SCAN --model {}",
+    "reference": "  slicekit segment SCAN -o LABELS --model {}",
     "propagator": "  slicekit propagate SCAN DRAWN -o LABELS --model {}",
     "fewshot": "  slicekit fewshot SUPPORT SUPPORT_LABELS QUERY -o LABELS --model {}",
 }

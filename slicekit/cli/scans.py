@@ -196,5 +196,7 @@ def _tell_carried(found: Carried) -> None:
         volume = f"{float(f'{found.volumes_ml[organ]:.3g}'):g} ml"
         carried = found.carried[organ]
         print(f"  {organ}: {volume}, drawn on {len(drawn)} slices, carried to {carried}")
+    beside = (found.sidecar, found.statistics, found.preview)
+    print(f"  beside it: {', '.join(path.name for path in beside if path is not None)}")
     for one in found.suggestions:
         print(f"  draw next: slice {one.z} ({one.reason})")

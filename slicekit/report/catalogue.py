@@ -95,7 +95,7 @@ def models_text(models: tuple[ModelEntry, ...]) -> str:
             one.name + (" (own)" if one.is_own else ""),
             recipe.role if recipe else "?",
             recipe.input.modality if recipe else "?",
-            str(len(recipe.organs)) if recipe else "?",
+            (str(len(recipe.organs)) if recipe.organs else "any") if recipe else "?",
             "-" if one.mean_dsc is None else f"{one.mean_dsc:.3f}",
             size, (one.header_sha256 or "-")[:_SHORT], "at fault" if one.fault else there,
         ])  # fmt: skip

@@ -17,6 +17,7 @@ export class Editor {
     this.at = null;
     this.onChange = () => {};
     this.onSay = () => {};
+    this.onHush = () => {};
     this.onHover = () => {};
     this.onTurn = () => {};
     this.onRestore = () => {};
@@ -67,9 +68,12 @@ export class Editor {
       if (at[0] < 0 || at[1] < 0 || at[0] >= columns || at[1] >= rows) return;
       const done = fill(this.scan.plane(z), rows, columns, { x: at[0], y: at[1], ...this.pen() });
       if (done === "open") {
-        this.onSay("The outline is open.", "Close it with the pen, then fill it.");
+        this.onSay("This place is not enclosed.", "Click inside the outline, or close it first.");
       }
-      if (done === "filled") this.commit(z, before);
+      if (done === "filled") {
+        this.onHush();
+        this.commit(z, before);
+      }
       return;
     }
     this.going = { kind: "stroke", z, before, last: at, changed: false };

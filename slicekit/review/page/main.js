@@ -89,7 +89,7 @@ function showScan() {
   view.show(scan);
   bar.show(scan);
   windows.show(scan.about.presets);
-  organs.show(scan.organs);
+  organs.show(scan.organs, scan.state.volumes_ml);
   el("remark").value = remarks.get(scan.index) ?? scan.state.remark;
   goTo(scan.startSlice());
   showHeading(scan);
@@ -277,7 +277,7 @@ bar.onGo = goTo;
 planes.onGo = (z) => { if (z !== view.z) goTo(z); };
 versions.onRestore = restore;
 editor.onTurn = (step) => goTo(view.z - step);
-editor.onSay = say;
+Object.assign(editor, { onSay: say, onHush: hush });
 editor.onRestore = takeBack;
 editor.onContrast = (right, down, done) => windows.drag(right, down, done);
 editor.onChange = () => { showState(); planes.refreshSoon(); refreshSoon(); };

@@ -8,7 +8,8 @@ export class Organs {
     this.onChoose = () => {};
   }
 
-  show(all) {
+  // With volumes, as of a case just opened, an organ that is there is chosen.
+  show(all, volumes = null) {
     this.all = all;
     this.list.replaceChildren(...all.map(({ id, name, colour }, n) => {
       const entry = document.createElement("li");
@@ -30,8 +31,9 @@ export class Organs {
       });
       return entry;
     }));
-    const known = all.some(({ id }) => id === this.chosen);
-    this.choose(known ? this.chosen : all[0]?.id ?? 1);
+    const fits = ({ id }) => volumes === null || volumes[id] > 0;
+    const known = all.find((one) => one.id === this.chosen && fits(one)) ?? all.find(fits) ?? all[0];
+    this.choose(known?.id ?? 1);
   }
 
   update(volumes) {

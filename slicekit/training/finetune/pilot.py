@@ -59,9 +59,10 @@ class Expectation:
             if self.same_scan
             else f"{names}, not seen before"
         )
+        longer = "goes on longer and " if self.steps < self.of_steps else ""
         return (
             f"after {self.steps} of {self.of_steps} steps: {mean} on {where}. The training proper "
-            "goes on longer and learns from all that is drawn"
+            f"{longer}learns from all that is drawn"
         )
 
 
