@@ -29,7 +29,7 @@ from slicekit.cli.options import (
     Spacing,
     TimePoint,
 )
-from slicekit.cli.segmenting import expect_part, segment_one, summarise
+from slicekit.cli.segmenting import amount_text, expect_part, segment_one, summarise
 from slicekit.terminal import bar, errors, expect_choice, notes, whole_numbers
 
 if TYPE_CHECKING:
@@ -191,7 +191,8 @@ def _tell_carried(found: Carried) -> None:
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in found.seconds.items())
     print(f"{found.labels}\n  seconds: {stages}")
     for organ, drawn in found.drawn.items():
-        volume = f"{float(f'{found.volumes_ml[organ]:.3g}'):g} ml"
+        ml = found.volumes_ml[organ]
+        volume = f"{found.voxels[organ]} vx" if ml is None else f"{amount_text(ml)} ml"
         carried = found.carried[organ]
         print(f"  {organ}: {volume}, drawn on {len(drawn)} slices, carried to {carried}")
     for one in found.suggestions:

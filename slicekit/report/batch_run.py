@@ -65,6 +65,8 @@ class Outcome(Generic[M]):
     seconds: float = 0.0
     memory_mib: float | None = None
     gpu_memory_mib: float | None = None
+    note: str = ""
+    """Of what was skipped: that a person changed it since."""
     at: str = field(default_factory=lambda: datetime.now().astimezone().isoformat("T", "seconds"))
 
     @property
@@ -86,6 +88,8 @@ class Outcome(Generic[M]):
         }
         if self.files is not None:
             line |= self.files.for_journal()
+        if self.note:
+            line["note"] = self.note
         if self.fault is not None:
             line["error"] = fault_text(self.fault)
         return line
@@ -144,7 +148,7 @@ class Batch(Generic[M]):
             for scan, labels in self._pairs:
                 found = self._find(scan, labels, claim)
                 if found.state == "done":
-                    yield Outcome(scan, labels, "skipped")
+                    yield Outcome(scan, labels, "skipped", note=found.why)
                 else:
                     waiting.append((scan, labels))
             waiting.sort(key=lambda pair: pair[1].name in claim.unfinished)  # they may kill again
@@ -164,7 +168,7 @@ class Batch(Generic[M]):
         """Do one scan and write it into the journal."""
         found = self._find(scan, labels, claim)  # another batch may have been here meanwhile
         if found.state == "done":
-            return Outcome(scan, labels, "skipped")
+            return Outcome(scan, labels, "skipped", note=found.why)
         if found.state != "absent" and not self._job.overwrite:
             cure = "say --overwrite to make it anew, or choose another folder"
             refused = WriteError(labels, f"{found.why}; {cure}")
