@@ -53,11 +53,11 @@ def find_scan(told: Mapping[str, Any], labels: Path) -> Path | None:
 
 def _candidates(told: Mapping[str, Any], folder: Path, *, stamped: bool) -> Iterator[Path]:
     scan, way = told.get("scan"), told.get("scan_from_labels")
-    if isinstance(scan, str) and (stamped or Path(scan).is_absolute()):
+    if isinstance(scan, str) and scan and (stamped or Path(scan).is_absolute()):
         yield Path(scan)
-    if isinstance(way, str):
+    if isinstance(way, str) and way:
         yield folder / way
-    if isinstance(scan, str) and stamped:
+    if isinstance(scan, str) and scan and stamped:
         yield folder / scan
 
 
