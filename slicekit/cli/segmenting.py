@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from slicekit.cli.batches import say
-from slicekit.terminal import bar
+from slicekit.terminal import bar, notes
 
 if TYPE_CHECKING:
     from slicekit.inference.model import Model
     from slicekit.report.case import CaseFiles, SegmentOptions
+    from slicekit.runtime import Runtime
 
 
 def expect_part(parts: int | None, part: int | None) -> tuple[int, int] | None:
@@ -30,6 +31,16 @@ def expect_part(parts: int | None, part: int | None) -> tuple[int, int] | None:
     if part > parts:
         raise typer.BadParameter(f"--part goes from 1 to --parts, so to {parts}, got {part}")
     return part, parts
+
+
+def load_announced(name: str | Path, runtime: Runtime, *, propagator: bool | str | Path) -> Model:
+    """Load a model and say which it is and where it runs; see ``load_model``."""
+    from slicekit.inference.model import load_model
+
+    loaded = load_model(name, runtime, propagator=propagator)
+    carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
+    notes.print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}")
+    return loaded
 
 
 def segment_one(

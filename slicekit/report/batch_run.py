@@ -102,6 +102,7 @@ class Batch(Generic[M]):
         pairs: Scans and the names of their results, from ``plan_outputs``.
         job: What is done with each.
         part: Which part of how many these pairs are.
+        prepare: Called before a scan is begun, never where none is; what it raises ends the batch.
     """
 
     def __init__(
@@ -110,10 +111,12 @@ class Batch(Generic[M]):
         job: Job[M],
         *,
         part: tuple[int, int] | None = None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._pairs = list(pairs)
         self._job = job
         self._part = part
+        self._prepare = prepare
         self.journal_fault: WriteError | None = None
         """Why the journal lacks lines."""
 
@@ -174,6 +177,7 @@ class Batch(Generic[M]):
             refused = WriteError(labels, f"{found.why}; {cure}")
             return self._told(Outcome(scan, labels, "refused", fault=refused))
         again = self._job.overwrite or _leftovers(labels)
+        self._prepare()
         forget_peak()
         began = time.perf_counter()
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from slicekit.errors import WriteError
 from slicekit.inference.model import Model
+from slicekit.inference.outline import Outlined
 from slicekit.inference.pipeline import expect_known, segment_volume
 from slicekit.inference.segmentation import Progress, Segmentation
 from slicekit.inference.stopwatch import Stopwatch
@@ -178,7 +179,7 @@ def _files(
     )
 
 
-def wanted_of(model: Model, options: SegmentOptions) -> Wanted:
+def wanted_of(model: Outlined, options: SegmentOptions) -> Wanted:
     """Return what decides how labels turn out: weights, recipes and what the user said."""
     recipes = [one for one in (model.recipe, model.propagator_recipe) if one is not None]
     text = "".join(

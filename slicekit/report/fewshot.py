@@ -115,16 +115,14 @@ def fewshot_file(
     seconds = {"read": round(watch.seconds["read"], 3), **found.seconds}
     paths = {"support": support_scan, "support_labels": support_labels}
     origin = {key: str(path.absolute()) for key, path in paths.items()} | name_scan(query_scan, out)
-    by_extent = options.extent_of is not None
     with together(out) as staged_labels:
         files = _write(found, query, out, staged_labels, model, options, seconds, heard)
         said = _describe(
-            found, support, model, command=command, seconds=files.seconds, by_extent=by_extent
-        )
-        write_json(
-            outputs_beside(staged_labels).sidecar,
-            {**said, **origin, "stamp": before, "warnings": heard},
-        )
+            found, support, model, command=command, seconds=files.seconds,
+            by_extent=options.extent_of is not None,
+        )  # fmt: skip
+        told = {**said, **origin, "stamp": before, "warnings": heard}
+        write_json(outputs_beside(staged_labels).sidecar, told)
     return files
 
 
@@ -139,12 +137,15 @@ def _find(
 ) -> Found:
     """Find the organs, wherever they lie or between the slices that the true labels tell."""
     shown = (query, support.scan, support.drawn, support.names, model)
-    paths = {"query_name": str(query_scan), "support_name": str(support_scan)}
+    ours, theirs = str(query_scan), str(support_scan)
     if options.extent_of is not None:
         truth = read_labels(options.extent_of, like=query)
-        found = find_in_extents(*shown, truth=truth, **paths)
+        found = find_in_extents(*shown, truth=truth, query_name=ours, support_name=theirs)
     else:
-        found = find_organs(*shown, settings=options.supports, progress=progress, **paths)
+        found = find_organs(
+            *shown, settings=options.supports, progress=progress,
+            query_name=ours, support_name=theirs,
+        )  # fmt: skip
     for organ in found.missing:
         warnings.warn(
             f"{query_scan}: no slice of it can be trusted to show {organ}, so it stays empty; "
@@ -202,10 +203,9 @@ def _write(
             _draw(new.preview, found, model)
     seconds = {**seconds, **watch.rounded()}
     volumes = {organ: figures["volume_ml"] for organ, figures in stats.items()}
-    preview = beside.preview if options.preview else None
     voxels = {organ: figures["voxels"] for organ, figures in stats.items()}
-    files = (out, beside.sidecar, beside.statistics, preview, None)
-    return CaseFiles(*files, seconds, volumes, voxels, tuple(heard))
+    files = (out, beside.sidecar, beside.statistics, beside.preview if options.preview else None)
+    return CaseFiles(*files, None, seconds, volumes, voxels, tuple(heard))
 
 
 def expect_alike(support: Volume, query: Volume, *, names: tuple[str, str]) -> None:
