@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from slicekit.inference import model
 from slicekit.io import write_volume
 from slicekit.report import segment_job
 from slicekit.report.claim import Claim
@@ -207,3 +208,59 @@ def test_help_tells_the_exit_codes(door: Callable[..., Any]) -> None:
     said = " ".join(door("slicekit", "--help").out.split())
     assert "Exit codes: 0 all went well" in said
     assert "130 and 143" in said
+
+
+def test_a_finished_batch_loads_no_network_and_still_refuses_what_it_does_not_know(
+    door: Callable[..., Any], scans: Path, using: tuple[str, ...], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    words = (scans, "-o", tmp_path / "out", *using)
+    assert door("infer.py", *words).code == 0
+    monkeypatch.setattr(model, "load_network", lambda *_: pytest.fail("a network was loaded"))
+    again = door("infer.py", *words)
+    assert again.code == 0, again.err
+    assert "2 of 2 scans were done already" in again.err
+    for more, said in (
+        (("--organs", "livr"), "did you mean 'liver'"),
+        (("--selector", "best"), "unknown selector 'best'"),
+        (("--propagator", "nothing"), "there is no model 'nothing'"),
+        (("--model", "nothing"), "there is no model 'nothing'"),
+    ):
+        refused = door("infer.py", *words, *more)
+        assert refused.code == 1
+        assert said in refused.err
+    without = door("infer.py", *words, *QUICK)
+    assert without.code == 2
+    assert "was made with the propagator trial_propagator, now without; say --over" in without.err
+
+
+def test_weights_that_are_damaged_end_a_batch_before_the_first_scan(
+    door: Callable[..., Any], scans: Path, trial_models: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "trial_reference.safetensors"
+    content = bytearray((trial_models / damaged.name).read_bytes())
+    content[-100] ^= 1
+    damaged.write_bytes(content)
+    done = door(
+        "infer.py", scans, "-o", tmp_path / "out", "--model", damaged, "--device", "cpu",
+        "--backend", "torch", *QUICK,
+    )  # fmt: skip
+    assert done.code == 1
+    assert done.err.count("is damaged: its tensors have SHA-256") == 1
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == []
+
+
+def test_labels_that_were_corrected_are_kept_and_counted(
+    door: Callable[..., Any], scans: Path, using: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = (scans, "-o", out, *using, *QUICK)
+    assert door("infer.py", *words).code == 0
+    (out / "a.nii.gz").write_bytes((out / "b.nii.gz").read_bytes())
+    corrected = (out / "a.nii.gz").read_bytes()
+    again = door("infer.py", *words, "--json")
+    assert again.code == 0, again.err
+    assert "the labels of 1 were changed since" in again.err
+    notes = [one.get("note") for one in json.loads(again.out)["cases"]]
+    assert notes == ["was changed after it was made, as by hand", None]
+    assert (out / "a.nii.gz").read_bytes() == corrected

@@ -51,12 +51,16 @@ def run_batch(
         )
         raise
     failed = [one for one in outcomes if one.is_fault]
-    skipped = sum(one.status == "skipped" for one in outcomes)
+    skipped = [one for one in outcomes if one.status == "skipped"]
     if as_json:
         lines = [one.to_json() for one in outcomes]
         say(json.dumps({"scans": scans, "failed": len(failed), "cases": lines}, indent=2))
     if skipped:
-        notes.print(f"{skipped} of {scans} scans were done already")
+        changed = sum(bool(one.note) for one in skipped)
+        more = (
+            f"; the labels of {changed} were changed since, as by hand, and kept" if changed else ""
+        )
+        notes.print(f"{len(skipped)} of {scans} scans were done already{more}")
     if batch.journal_fault is not None:
         tell(batch.journal_fault)
     if failed:

@@ -29,7 +29,13 @@ from slicekit.cli.options import (
     Spacing,
     TimePoint,
 )
-from slicekit.cli.segmenting import expect_part, segment_one, summarise
+from slicekit.cli.segmenting import (
+    amount_text,
+    expect_part,
+    load_announced,
+    segment_one,
+    summarise,
+)
 from slicekit.terminal import bar, errors, expect_choice, notes, whole_numbers
 
 if TYPE_CHECKING:
@@ -97,22 +103,22 @@ def segment(
     )
     if not several:
         expect_free(pairs[0][1], pairs[0][0], options)  # loading a model takes a while
-    from slicekit.inference.model import load_model
+    from slicekit.inference.outline import outline_model
     from slicekit.inference.pipeline import expect_known
     from slicekit.runtime import pick_runtime
 
     runtime = pick_runtime(device, precision=precision, backend=backend)  # type: ignore[arg-type]
-    loaded = load_model(model, runtime, propagator=propagation and (propagator or True))
-    expect_known(loaded, organs=options.organs, selector=selector, uncertainty=uncertainty)
-    carrier = f" and {loaded.propagator_recipe.name}" if loaded.propagator_recipe else ""
-    notes.print(f"{loaded.recipe.name}{carrier} on {loaded.runtime}")
+    outline = outline_model(model, propagator=propagation and (propagator or True))
+    expect_known(outline, organs=options.organs, selector=selector, uncertainty=uncertainty)
+    load = partial(load_announced, model, runtime, propagator=outline.propagator or False)
     if not several:
-        segment_one(*pairs[0], loaded, options, as_json=as_json)
+        segment_one(*pairs[0], load(), options, as_json=as_json)
         return
     from slicekit.report.batch_run import Batch
     from slicekit.report.segment_job import SegmentJob
 
-    batch = Batch(pairs, SegmentJob(loaded, options, command=sys.argv), part=share)
+    job = SegmentJob(outline, options, load=load, command=sys.argv)
+    batch = Batch(pairs, job, part=share, prepare=job.prepare)
     run_batch(batch, len(pairs), summarise=summarise, as_json=as_json)
 
 
@@ -193,7 +199,8 @@ def _tell_carried(found: Carried) -> None:
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in found.seconds.items())
     print(f"{found.labels}\n  seconds: {stages}")
     for organ, drawn in found.drawn.items():
-        volume = f"{float(f'{found.volumes_ml[organ]:.3g}'):g} ml"
+        ml = found.volumes_ml[organ]
+        volume = f"{found.voxels[organ]} vx" if ml is None else f"{amount_text(ml)} ml"
         carried = found.carried[organ]
         print(f"  {organ}: {volume}, drawn on {len(drawn)} slices, carried to {carried}")
     beside = (found.sidecar, found.statistics, found.preview)

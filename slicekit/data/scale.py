@@ -39,8 +39,8 @@ def with_likely_spacing(image: Volume, recipe: InputRecipe, *, name: str = "the 
     pixel_mm = BODY_WIDTH_MM / (right - left)
     warnings.warn(
         f"{name}: the networks work with {pixel_mm:.2f} mm a pixel, which makes the body "
-        f"{BODY_WIDTH_MM:g} mm wide, and {SLICE_MM:g} mm between slices, and so do volumes in ml; "
-        "say --spacing Z Y X (mm) to be sure",
+        f"{BODY_WIDTH_MM:g} mm wide, and {SLICE_MM:g} mm between slices; volumes are told in "
+        "voxels, not in ml - say --spacing Z Y X (mm) to be sure",
         DataWarning,
         stacklevel=2,
     )

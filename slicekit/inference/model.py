@@ -13,9 +13,10 @@ from slicekit.checkpoint import Weights, fill, load_weights
 from slicekit.checks import suggest
 from slicekit.errors import CheckpointError, RecipeError
 from slicekit.inference.backend import propagator_by_backend, run_by_backend
+from slicekit.inference.building import build_network as build_network
 from slicekit.inference.roles import expect_role
 from slicekit.inference.sight import Propagator
-from slicekit.networks import STCN, Committee, build, expect_patch
+from slicekit.networks import STCN, Committee
 from slicekit.recipes import Recipe, differences, expect_same_view, read_recipe
 from slicekit.recipes.finding import bundled as bundled
 from slicekit.recipes.finding import model_files, weights_of
@@ -100,19 +101,13 @@ def load_model(
     runtime = runtime or pick_runtime()
     reference, recipe, digest = load_network(name, runtime, "reference", "volumetric")
     digests = {recipe.name: digest}
+    found = choose_propagator(recipe, name, propagator)
     if recipe.role == "volumetric":
-        if not isinstance(propagator, bool):
-            raise RecipeError(
-                f"{recipe.name!r} is volumetric and names every voxel by itself; leave the "
-                f"propagator {str(propagator)!r} out"
-            )
         return Model(recipe, reference, None, None, digests, replace(runtime, backend="torch"))
     if not isinstance(reference, Committee):
         raise CheckpointError(f"{name}: a reference is a committee of networks")
-    other = recipe.inference.propagator if propagator is True else propagator or None
-    if other is None:
+    if found is None:
         return run_by_backend(Model(recipe, reference, None, None, digests, runtime), cache)
-    found = _find_propagator(str(other), name) if propagator is True else other
     carrier, its_recipe, digest = load_network(found, runtime, "propagator")
     if not isinstance(carrier, STCN):
         raise CheckpointError(f"{found}: a propagator is an STCN")
@@ -145,33 +140,6 @@ def load_propagator(
     if not isinstance(network, STCN):
         raise CheckpointError(f"{name}: a propagator is an STCN")
     return Carrier(propagator_by_backend(network, runtime, digest, cache), recipe, digest, runtime)
-
-
-def build_network(recipe: Recipe) -> nn.Module:
-    """Build the committee of a reference or the one network of another role, random weights.
-
-    Raises:
-        RecipeError: There is no such network, or a volumetric one cannot take the patch.
-    """
-    first, classes = recipe.networks[0], len(recipe.labels) + 1
-    if recipe.role in ("propagator", "fewshot"):
-        return build(first.kind, first.preset)
-    if recipe.role == "volumetric":
-        network = build(first.kind, first.preset, classes=classes)
-        expect_patch(first.preset, recipe.training.patch)
-        return network
-    return Committee(
-        *(
-            build(
-                entry.kind,
-                entry.preset,
-                classes=classes,
-                architecture=entry.architecture,
-                encoder=entry.encoder,
-            )
-            for entry in recipe.networks
-        )
-    )
 
 
 def find_weights(name: str | Path) -> tuple[Path, Recipe | None]:
@@ -208,6 +176,32 @@ def recipe_of(name: str | Path) -> Recipe:
     return load_weights(path).recipe if recipe is None else recipe
 
 
+def choose_propagator(
+    recipe: Recipe, name: str | Path, propagator: bool | str | Path
+) -> str | Path | None:
+    """Return what to load as the propagator of a model; ``None`` for none.
+
+    Args:
+        recipe: Of the model.
+        name: Of the model, as the user said.
+        propagator: As for ``load_model``.
+
+    Raises:
+        RecipeError: There is no such propagator, or the model takes none.
+    """
+    if recipe.role == "volumetric":
+        if not isinstance(propagator, bool):
+            raise RecipeError(
+                f"{recipe.name!r} is volumetric and names every voxel by itself; leave the "
+                f"propagator {str(propagator)!r} out"
+            )
+        return None
+    if propagator is not True:
+        return propagator or None
+    other = recipe.inference.propagator
+    return None if other is None else _find_propagator(other, name)
+
+
 def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
     """Look for a propagator beside the reference's file, then among those bundled."""
     path = Path(reference)
@@ -229,6 +223,21 @@ def _find_propagator(propagator: str, reference: str | Path) -> str | Path:
 
 def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Module, Recipe, str]:
     """Return a network of one of the roles in eval mode, its recipe and its tensors' SHA-256."""
+    path, recipe = expect_model(name, *roles)
+    weights = load_weights(path)
+    recipe = agree(recipe, weights, *roles)
+    network = build_network(recipe)
+    fill(network, weights.state, source=str(path))
+    return runtime.place(network).eval(), recipe, weights.sha256
+
+
+def expect_model(name: str | Path, *roles: str) -> tuple[Path, Recipe | None]:
+    """Find a weights file and its recipe, as ``find_weights``, and refuse what cannot be loaded.
+
+    Raises:
+        RecipeError: There is no such model, or it is of another role.
+        CheckpointError: Its weights are not there.
+    """
     path, recipe = find_weights(name)
     if recipe is None and not path.exists():
         raise CheckpointError(
@@ -238,12 +247,7 @@ def load_network(name: str | Path, runtime: Runtime, *roles: str) -> tuple[nn.Mo
     if recipe is not None:
         expect_role(recipe, *roles)
     expect_weights(path, name)
-    weights = load_weights(path)
-    recipe = _agree(recipe, weights)
-    expect_role(recipe, *roles)
-    network = build_network(recipe)
-    fill(network, weights.state, source=str(path))
-    return runtime.place(network).eval(), recipe, weights.sha256
+    return path, recipe
 
 
 def expect_weights(path: Path, name: str | Path) -> None:
@@ -260,8 +264,14 @@ def expect_weights(path: Path, name: str | Path) -> None:
         )
 
 
-def _agree(recipe: Recipe | None, weights: Weights) -> Recipe:
-    """Take the recipe file's word for how to use a model, the header's for what it is."""
+def agree(recipe: Recipe | None, weights: Weights, *roles: str) -> Recipe:
+    """Take the recipe file's word for how to use a model, the header's for what it is.
+
+    Raises:
+        RecipeError: It is of none of the roles.
+        CheckpointError: The weights are of another recipe.
+    """
+    expect_role(recipe or weights.recipe, *roles)
     if recipe is None:
         return weights.recipe
     if other := differences(recipe, weights.recipe, "role", "input", "organs", "networks"):

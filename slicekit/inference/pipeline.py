@@ -21,6 +21,7 @@ from slicekit.data.scale import with_likely_spacing
 from slicekit.errors import RecipeError
 from slicekit.inference.guided import carry_guides, name_every_slice
 from slicekit.inference.model import Model
+from slicekit.inference.outline import Outlined
 from slicekit.inference.segmentation import Progress, Segmentation, teller
 from slicekit.inference.selection import GuideChoice, selector_named
 from slicekit.inference.stopwatch import Stopwatch
@@ -106,7 +107,7 @@ def segment_volume(
 
 
 def expect_known(
-    model: Model,
+    model: Outlined,
     *,
     organs: Sequence[str] | None,
     selector: str | None,

@@ -105,7 +105,9 @@ def read_volume(
         raise ReadError(file, "is no DICOM, so it holds no series; leave out series (--series)")
     if _is_slices(file):
         if volume_index is not None:
-            raise ReadError(file, "holds slices, not a time series; leave out volume_index (--volume)")
+            raise ReadError(
+                file, "holds slices, not a time series; leave out volume_index (--volume)"
+            )
         return read_folder(
             file,
             gray_range=gray_range,
@@ -274,9 +276,7 @@ def _expect_unsaid(path: Path, said: Mapping[str, object]) -> None:
     for name, value in said.items():
         if value is not None:
             option = f"--{name.removesuffix('_mm').removesuffix('_index').replace('_', '-')}"
-            raise ReadError(
-                path, f"knows its own values and spacing; leave out {name} ({option})"
-            )
+            raise ReadError(path, f"knows its own values and spacing; leave out {name} ({option})")
 
 
 def _is_slices(path: Path) -> bool:

@@ -66,7 +66,8 @@ def read_folder(
         warn_about_data(
             path,
             "slices know no place in the patient; taken are: first file lowest, rows front to "
-            "back, columns from the patient's right to the left, 1 x 1 x 1 mm (say spacing_mm)",
+            "back, columns from the patient's right to the left, 1 x 1 x 1 mm (say --spacing Z Y "
+            "X; spacing_mm in Python)",
         )
     volume = Volume(as_intensities(path, stack), affine, source)
     return volume if gray_range is None else with_gray_range(volume, *gray_range)

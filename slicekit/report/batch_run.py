@@ -65,6 +65,8 @@ class Outcome(Generic[M]):
     seconds: float = 0.0
     memory_mib: float | None = None
     gpu_memory_mib: float | None = None
+    note: str = ""
+    """Of what was skipped: that a person changed it since."""
     at: str = field(default_factory=lambda: datetime.now().astimezone().isoformat("T", "seconds"))
 
     @property
@@ -86,6 +88,8 @@ class Outcome(Generic[M]):
         }
         if self.files is not None:
             line |= self.files.for_journal()
+        if self.note:
+            line["note"] = self.note
         if self.fault is not None:
             line["error"] = fault_text(self.fault)
         return line
@@ -98,6 +102,7 @@ class Batch(Generic[M]):
         pairs: Scans and the names of their results, from ``plan_outputs``.
         job: What is done with each.
         part: Which part of how many these pairs are.
+        prepare: Called before a scan is begun, never where none is; what it raises ends the batch.
     """
 
     def __init__(
@@ -106,10 +111,12 @@ class Batch(Generic[M]):
         job: Job[M],
         *,
         part: tuple[int, int] | None = None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._pairs = list(pairs)
         self._job = job
         self._part = part
+        self._prepare = prepare
         self.journal_fault: WriteError | None = None
         """Why the journal lacks lines."""
 
@@ -144,7 +151,7 @@ class Batch(Generic[M]):
             for scan, labels in self._pairs:
                 found = self._find(scan, labels, claim)
                 if found.state == "done":
-                    yield Outcome(scan, labels, "skipped")
+                    yield Outcome(scan, labels, "skipped", note=found.why)
                 else:
                     waiting.append((scan, labels))
             waiting.sort(key=lambda pair: pair[1].name in claim.unfinished)  # they may kill again
@@ -164,12 +171,13 @@ class Batch(Generic[M]):
         """Do one scan and write it into the journal."""
         found = self._find(scan, labels, claim)  # another batch may have been here meanwhile
         if found.state == "done":
-            return Outcome(scan, labels, "skipped")
+            return Outcome(scan, labels, "skipped", note=found.why)
         if found.state != "absent" and not self._job.overwrite:
             cure = "say --overwrite to make it anew, or choose another folder"
             refused = WriteError(labels, f"{found.why}; {cure}")
             return self._told(Outcome(scan, labels, "refused", fault=refused))
         again = self._job.overwrite or _leftovers(labels)
+        self._prepare()
         forget_peak()
         began = time.perf_counter()
         try:

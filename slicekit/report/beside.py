@@ -82,15 +82,15 @@ def write_statistics(
 
     Args:
         path: Of the JSON file.
-        image: The scan on the grid that was worked with.
-        labels: ``(z, y, x)`` ids on that grid.
+        image: The scan on the grid of the labels.
+        labels: ``(z, y, x)`` ids on the grid that they are written with.
         names: The organs to measure.
         in_hu: Whether mean intensities mean anything.
-        spacing_known: Whether the volumes do.
+        spacing_known: Whether volumes do; else they are written as ``None``.
         more: Organ to figures that belong to its entry.
 
     Returns:
-        As ``statistics``.
+        As ``statistics``; ``volume_ml`` is ``None`` where the spacing is not known.
 
     Raises:
         WriteError: It cannot be written.
@@ -99,6 +99,9 @@ def write_statistics(
     for organ, figures in more.items():
         for key, value in figures.items():
             stats[organ][key] = None if value is None else round(value, 4)
+    if not spacing_known:
+        for figures in stats.values():
+            figures["volume_ml"] = None
     grid = {"spacing_mm": list(labels.spacing_mm), "spacing_known": spacing_known}
     write_json(path, {**grid, "organs": stats})
     return stats

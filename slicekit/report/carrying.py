@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,16 @@ from slicekit.io import expect_labels_name, expect_writable, write_labels
 from slicekit.report.batch import outputs_beside
 from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.drawn import NAMELESS, CarryOptions, Numbering, open_session
+from slicekit.report.hearing import hearing
+from slicekit.report.made import stamp
+from slicekit.report.origin import name_scan
 from slicekit.report.preview import write_preview
 from slicekit.report.reading import read_scan
 from slicekit.report.view import usual_window
 from slicekit.runtime import Runtime
 from slicekit.volume import Volume
 
-_OWN_PATHS = ("labels", "sidecar", "statistics", "preview", "volumes_ml")
+_OWN_PATHS = ("labels", "sidecar", "statistics", "preview", "volumes_ml", "voxels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,9 @@ class Carried:
     """Organ to slices that were answered besides."""
     suggestions: tuple[Suggestion, ...]
     """Their slices counted as in the file."""
-    volumes_ml: dict[str, float]
+    volumes_ml: dict[str, float | None]
+    """``None`` where nobody knows the spacing."""
+    voxels: dict[str, int]
     seconds: dict[str, float]
     complete: bool
     """False where the propagation was interrupted."""
@@ -56,6 +61,7 @@ class Carried:
             "statistics": str(self.statistics),
             "preview": None if self.preview is None else str(self.preview),
             "volumes_ml": self.volumes_ml,
+            "voxels": self.voxels,
             "seconds": self.seconds,
             "complete": self.complete,
             "drawn": self.drawn,
@@ -102,7 +108,8 @@ def propagate_file(
     """
     expect_paths(scan, guides, out, options)
     watch = Stopwatch()
-    with watch("read"):
+    with watch("read"), hearing() as heard:
+        before = stamp(scan)
         volume = read_scan(scan, options)
         expect_labels_name(out, like=volume)
         session = open_session(volume, guides, carrier, options)
@@ -123,11 +130,10 @@ def propagate_file(
             )  # fmt: skip
             if options.preview:
                 _draw(new.preview, session, volume)
-        volumes_ml = {organ: figures["volume_ml"] for organ, figures in stats.items()}
-        found = _report(session, volume, out, volumes_ml, options, watch, complete=complete)
-        write_json(
-            new.sidecar, _describe(found, session, scan=scan, guides=guides, command=command)
-        )
+        found = _report(session, volume, out, stats, options, watch, complete=complete)
+        told = _describe(found, session, guides=guides, command=command)
+        made = {**name_scan(scan, out), "stamp": before, "warnings": heard}
+        write_json(new.sidecar, {**told, **made})
     return found
 
 
@@ -196,7 +202,7 @@ def _report(
     session: Session,
     volume: Volume,
     out: Path,
-    volumes_ml: dict[str, float],
+    stats: Mapping[str, Mapping[str, Any]],
     options: CarryOptions,
     watch: Stopwatch,
     *,
@@ -217,7 +223,8 @@ def _report(
             for name in states
         },
         tuple(one._replace(z=named.outside(one.z)) for one in found),
-        volumes_ml,
+        {organ: figures["volume_ml"] for organ, figures in stats.items()},
+        {organ: figures["voxels"] for organ, figures in stats.items()},
         {stage: round(value, 3) for stage, value in watch.seconds.items()},
         complete,
     )
@@ -237,14 +244,13 @@ def _draw(path: Path, session: Session, volume: Volume) -> None:
 
 
 def _describe(
-    found: Carried, session: Session, *, scan: Path, guides: Path, command: Sequence[str]
+    found: Carried, session: Session, *, guides: Path, command: Sequence[str]
 ) -> dict[str, Any]:
     carrier = session.carrier
     known = not all(name.startswith(NAMELESS) for name in session.names.names)
     return {
         **({"labels": {"background": 0, **session.names.ids}} if known else {}),
-        "scan": str(scan),
-        "guides": str(guides),
+        "guides": str(guides.absolute()),
         "axis": session.axis,
         "method": "interpolate" if carrier is None else "stcn",
         "model": None if carrier is None else carrier.recipe.name,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from slicekit.errors import WriteError
 from slicekit.inference.model import Model
+from slicekit.inference.outline import Outlined
 from slicekit.inference.pipeline import expect_known, segment_volume
 from slicekit.inference.segmentation import Progress, Segmentation
 from slicekit.inference.stopwatch import Stopwatch
@@ -25,7 +26,9 @@ from slicekit.io.dicom.referring import is_dicom_labels_name
 from slicekit.io.nifti_write import is_nifti_name
 from slicekit.report.batch import Beside, outputs_beside
 from slicekit.report.beside import together, write_json, write_statistics
+from slicekit.report.hearing import hearing
 from slicekit.report.made import Wanted, digest, stamp, versions
+from slicekit.report.origin import name_scan
 from slicekit.report.preview import write_preview
 from slicekit.report.reading import read_scan
 
@@ -66,18 +69,27 @@ class CaseFiles:
     preview: Path | None
     uncertainty: Path | None
     seconds: dict[str, float]
-    volumes_ml: dict[str, float]
+    volumes_ml: dict[str, float | None]
+    """``None`` where nobody knows the spacing."""
+    voxels: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What was mended in the data or is doubtful."""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as a JSON object."""
         found = asdict(self)
-        return {
+        told = {
             key: str(value) if isinstance(value, Path) else value for key, value in found.items()
         }
+        return told | {"warnings": list(self.warnings)}
 
     def for_journal(self) -> dict[str, Any]:
         """Return what the journal of a batch tells of it."""
-        return {"stages": self.seconds, "volumes_ml": self.volumes_ml}
+        return {
+            "stages": self.seconds,
+            "volumes_ml": self.volumes_ml,
+            "warnings": list(self.warnings),
+        }
 
 
 def segment_file(
@@ -113,14 +125,15 @@ def segment_file(
         model, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
     )
     beside = expect_free(labels, scan, options)
-    watch = Stopwatch()
-    with watch("read"):
-        volume = read_scan(scan, options)
-        expect_labels_name(labels, like=volume)
-    done = segment_volume(
-        volume, model, organs=options.organs, selector=options.selector, progress=progress,
-        uncertainty=options.uncertainty, name=str(scan),
-    )  # fmt: skip
+    watch, before = Stopwatch(), stamp(scan)  # a scan that is replaced meanwhile is another
+    with hearing() as heard:
+        with watch("read"):
+            volume = read_scan(scan, options)
+            expect_labels_name(labels, like=volume)
+        done = segment_volume(
+            volume, model, organs=options.organs, selector=options.selector, progress=progress,
+            uncertainty=options.uncertainty, name=str(scan),
+        )  # fmt: skip
     with together(labels) as staged_labels:
         new = outputs_beside(staged_labels)
         with watch("write"):
@@ -129,7 +142,7 @@ def segment_file(
                 write_map(new.uncertainty, done.uncertainty, like=volume)
         with watch("report"):
             stats = write_statistics(
-                new.statistics, done.image, done.image.with_array(done.labels.array), done.names,
+                new.statistics, done.labels.with_array(done.image.array), done.labels, done.names,
                 in_hu=model.recipe.input.modality == "CT",
                 spacing_known=getattr(done.labels.source, "spacing_known", True),
                 more={organ: asdict(certainty) for organ, certainty in done.certainty.items()},
@@ -137,19 +150,36 @@ def segment_file(
             if options.preview:
                 _draw(new.preview, done, model)
         seconds = {"read": 0.0, **done.seconds, **watch.rounded()}  # in the order of the stages
-        files = CaseFiles(
-            labels, beside.sidecar, beside.statistics,
-            beside.preview if options.preview else None,
-            beside.uncertainty if options.uncertainty else None,
-            seconds, {organ: figures["volume_ml"] for organ, figures in stats.items()},
-        )  # fmt: skip
+        files = _files(labels, beside, stats, options, seconds=seconds, heard=heard)
         described = _describe(done, model, files, scan=scan, command=command)
-        made = _provenance(wanted_of(model, options), scan, staged_labels)
+        made = _provenance(wanted_of(model, options), before, staged_labels)
         write_json(new.sidecar, described | made)
     return files
 
 
-def wanted_of(model: Model, options: SegmentOptions) -> Wanted:
+def _files(
+    labels: Path,
+    beside: Beside,
+    stats: Mapping[str, Mapping[str, Any]],
+    options: SegmentOptions,
+    *,
+    seconds: dict[str, float],
+    heard: Sequence[str],
+) -> CaseFiles:
+    return CaseFiles(
+        labels,
+        beside.sidecar,
+        beside.statistics,
+        beside.preview if options.preview else None,
+        beside.uncertainty if options.uncertainty else None,
+        seconds,
+        {organ: figures["volume_ml"] for organ, figures in stats.items()},
+        {organ: figures["voxels"] for organ, figures in stats.items()},
+        tuple(heard),
+    )
+
+
+def wanted_of(model: Outlined, options: SegmentOptions) -> Wanted:
     """Return what decides how labels turn out: weights, recipes and what the user said."""
     recipes = [one for one in (model.recipe, model.propagator_recipe) if one is not None]
     text = "".join(
@@ -213,7 +243,7 @@ def _describe(
     names = model.recipe.labels.names_by_id
     return {
         "labels": {"background": 0, **done.names.ids},
-        "scan": str(scan),
+        **name_scan(scan, files.labels),
         "model": model.recipe.name,
         "propagator": model.propagator_recipe.name if model.propagator_recipe else None,
         "weights_sha256": model.sha256,
@@ -224,6 +254,7 @@ def _describe(
         "command": list(command),
         "runtime": str(model.runtime),
         "seconds": files.seconds,
+        "warnings": list(files.warnings),
         "uncertainty": files.uncertainty.name if files.uncertainty else None,
         "preview": files.preview.name if files.preview else None,
         "guides": [
@@ -239,12 +270,18 @@ def _describe(
     }
 
 
-def _provenance(wanted: Wanted, scan: Path, labels: Path) -> dict[str, Any]:
-    """Return what a later run compares, and what made the labels."""
+def _provenance(wanted: Wanted, before: dict[str, Any] | None, labels: Path) -> dict[str, Any]:
+    """Return what a later run compares, and what made the labels.
+
+    Args:
+        wanted: How they were made.
+        before: The stamp of the scan, taken before it was read.
+        labels: The file.
+    """
     return {
         "options": dict(wanted.options),
         "settings_sha256": wanted.settings_sha256,
-        "stamp": stamp(scan),
+        "stamp": before,
         "labels_sha256": digest(labels) if labels.is_file() else None,
         "made_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "made_with": versions(),

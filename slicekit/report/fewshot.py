@@ -27,6 +27,9 @@ from slicekit.report.batch import outputs_beside
 from slicekit.report.beside import together, write_json, write_statistics
 from slicekit.report.case import CaseFiles
 from slicekit.report.drawn import NAMELESS
+from slicekit.report.hearing import hearing
+from slicekit.report.made import stamp
+from slicekit.report.origin import name_scan
 from slicekit.report.preview import write_preview
 from slicekit.report.reading import read_scan
 from slicekit.report.support import Support
@@ -93,33 +96,24 @@ def fewshot_file(
     """
     expect_free(support.scan_path, support.labels_path, query_scan, out, options=options)
     watch = Stopwatch()
-    with watch("read"):
-        query = read_scan(query_scan, options)
-        expect_labels_name(out, like=query)
-        expect_alike(support.scan, query, names=(str(support.scan_path), str(query_scan)))
-    found = _find(query, query_scan, support, model, options, progress)
-    for organ in found.missing:
-        warnings.warn(
-            f"{query_scan}: no slice of it can be trusted to show {organ}, so it stays empty; "
-            "choose another support, or draw a slice of it and use slicekit propagate",
-            DataWarning, stacklevel=2,
-        )  # fmt: skip
+    with hearing() as heard:
+        with watch("read"):
+            before = stamp(query_scan)
+            query = read_scan(query_scan, options)
+            expect_labels_name(out, like=query)
+            expect_alike(support.scan, query, names=(str(support.scan_path), str(query_scan)))
+        found = _find(query, query_scan, support, model, options, progress)
     seconds = {"read": round(support.seconds + watch.seconds["read"], 3), **found.seconds}
-    paths = {
-        "support": support.scan_path,
-        "support_labels": support.labels_path,
-        "scan": query_scan,
-    }
-    by_extent = options.extent_of is not None
+    paths = {"support": support.scan_path, "support_labels": support.labels_path}
+    origin = {key: str(path.absolute()) for key, path in paths.items()} | name_scan(query_scan, out)
     with together(out) as staged_labels:
-        files = _write(found, query, out, staged_labels, model, options, seconds)
+        files = _write(found, query, out, staged_labels, model, options, seconds, heard)
         said = _describe(
-            found, support, model, command=command, seconds=files.seconds, by_extent=by_extent
-        )
-        write_json(
-            outputs_beside(staged_labels).sidecar,
-            {**said, **{key: str(path) for key, path in paths.items()}},
-        )
+            found, support, model, command=command, seconds=files.seconds,
+            by_extent=options.extent_of is not None,
+        )  # fmt: skip
+        told = {**said, **origin, "stamp": before, "warnings": heard}
+        write_json(outputs_beside(staged_labels).sidecar, told)
     return files
 
 
@@ -132,17 +126,23 @@ def _find(
     progress: Progress | None,
 ) -> Found:
     """Find the organs, wherever they lie or between the slices that the true labels tell."""
+    shown = (query, support.scan, support.drawn, support.names, model)
+    ours, theirs = str(query_scan), str(support.scan_path)
     if options.extent_of is not None:
         truth = read_labels(options.extent_of, like=query)
-        return find_in_extents(
-            query, support.scan, support.drawn, support.names, model, truth=truth,
-            query_name=str(query_scan), support_name=str(support.scan_path),
+        found = find_in_extents(*shown, truth=truth, query_name=ours, support_name=theirs)
+    else:
+        found = find_organs(
+            *shown, settings=options.supports, progress=progress,
+            query_name=ours, support_name=theirs,
         )  # fmt: skip
-    return find_organs(
-        query, support.scan, support.drawn, support.names, model,
-        settings=options.supports, progress=progress,
-        query_name=str(query_scan), support_name=str(support.scan_path),
-    )  # fmt: skip
+    for organ in found.missing:
+        warnings.warn(
+            f"{query_scan}: no slice of it can be trusted to show {organ}, so it stays empty; "
+            "choose another support, or draw a slice of it and use slicekit propagate",
+            DataWarning, stacklevel=3,
+        )  # fmt: skip
+    return found
 
 
 def expect_free(
@@ -177,6 +177,7 @@ def _write(
     model: FewShot,
     options: FewShotOptions,
     seconds: dict[str, float],
+    heard: Sequence[str],
 ) -> CaseFiles:
     """Write labels, statistics and picture where they wait for the sidecar."""
     beside, new = outputs_beside(out), outputs_beside(staged_labels)
@@ -184,7 +185,7 @@ def _write(
     with watch("write"):
         write_labels(staged_labels, found.labels, like=query, names=found.names)
         stats = write_statistics(
-            new.statistics, found.image, found.image.with_array(found.labels.array),
+            new.statistics, found.labels.with_array(found.image.array), found.labels,
             found.names, in_hu=model.recipe.input.modality == "CT",
             spacing_known=getattr(found.labels.source, "spacing_known", True),
         )  # fmt: skip
@@ -192,8 +193,9 @@ def _write(
             _draw(new.preview, found, model)
     seconds = {**seconds, **watch.rounded()}
     volumes = {organ: figures["volume_ml"] for organ, figures in stats.items()}
-    preview = beside.preview if options.preview else None
-    return CaseFiles(out, beside.sidecar, beside.statistics, preview, None, seconds, volumes)
+    voxels = {organ: figures["voxels"] for organ, figures in stats.items()}
+    files = (out, beside.sidecar, beside.statistics, beside.preview if options.preview else None)
+    return CaseFiles(*files, None, seconds, volumes, voxels, tuple(heard))
 
 
 def expect_alike(support: Volume, query: Volume, *, names: tuple[str, str]) -> None:

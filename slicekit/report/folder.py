@@ -56,7 +56,7 @@ def segment_folder(
     expect_known(
         model, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty
     )
-    batch = Batch(pairs, SegmentJob(model, options))
+    batch = Batch(pairs, SegmentJob(model, options, load=lambda: model))
     outcomes = []
     for outcome in batch.run(progress=progress):
         told(outcome)

@@ -45,7 +45,8 @@ class Found(NamedTuple):
     """``absent``: nothing. ``done``: what is wanted. ``other``: something else. ``unfinished``:
     files without the sidecar that tells what they are."""
     why: str = ""
-    """What is otherwise, as the end of a sentence that begins with the labels."""
+    """What is otherwise, as the end of a sentence that begins with the labels; of what is
+    ``done`` that a person changed it since."""
 
 
 def versions() -> dict[str, str]:
@@ -62,11 +63,16 @@ def versions() -> dict[str, str]:
 def stamp(scan: Path) -> dict[str, Any] | None:
     """Describe a scan so that a change of it is noticed; nothing for a folder of slices.
 
+    It is taken before the scan is read, so that one that is replaced meanwhile is another.
+
     Of a DICOM folder it is the files that may belong to a series: their names and sizes, their
     times, and their content. Labels that were written beside them change nothing.
     """
-    facts = _facts(scan)
-    return None if facts is None else facts | {"sha256": digest(scan)}
+    try:
+        facts = _facts(scan)
+        return None if facts is None else facts | {"sha256": digest(scan)}
+    except OSError:
+        return None  # whoever reads the scan says why
 
 
 def _facts(scan: Path) -> dict[str, Any] | None:
@@ -133,8 +139,15 @@ def find_labels(labels: Path, scan: Path, wanted: Wanted) -> Found:
         if asked and not path.is_file()
     ]  # fmt: skip
     why = why or (f"{', '.join(lacking)} is not there" if lacking else "")
-    why = why or _damage(labels, side)
-    return Found("other", why) if why else Found("done")
+    if why:
+        return Found("other", why)
+    try:
+        changed = digest(labels) != side.get("labels_sha256")
+        if changed:
+            read_labels(labels)
+    except (SlicekitError, OSError) as fault:
+        return Found("other", f"is damaged ({fault})")
+    return Found("done", "was changed after it was made, as by hand" if changed else "")
 
 
 def read_sidecar(sidecar: Path) -> dict[str, Any] | None:
@@ -149,8 +162,7 @@ def read_sidecar(sidecar: Path) -> dict[str, Any] | None:
 def _difference(side: Mapping[str, Any], scan: Path, wanted: Wanted) -> str:
     """Say what was otherwise when the labels were made."""
     if side.get("weights_sha256") != dict(wanted.weights_sha256):
-        old, new = (_told(one) for one in (side.get("weights_sha256"), wanted.weights_sha256))
-        return f"was made by other weights ({old}; now {new})"
+        return _other_weights(side, wanted.weights_sha256)
     if side.get("settings_sha256") != wanted.settings_sha256:
         return "was made by another recipe of the same weights"
     theirs, ours = dict(side["options"]), dict(wanted.options)
@@ -158,6 +170,21 @@ def _difference(side: Mapping[str, Any], scan: Path, wanted: Wanted) -> str:
         if theirs.get(key) != ours.get(key):
             return f"was made with {key} {theirs.get(key)}, not {ours.get(key)}"
     return "is of another scan than lies there now" if has_changed(scan, side.get("stamp")) else ""
+
+
+def _other_weights(side: Mapping[str, Any], ours: Mapping[str, str]) -> str:
+    """Say whether a propagator came or went, or other weights did the same work."""
+    told = side.get("weights_sha256")
+    theirs = told if isinstance(told, Mapping) else {}
+    same = {name for name in theirs if theirs[name] == ours.get(name)}
+    gone, new = theirs.keys() - ours.keys(), ours.keys() - theirs.keys()
+    carrier = str(side.get("propagator"))
+    # what both have is alike, so it is the reference, and what differs is the propagator
+    if same and same == theirs.keys() & ours.keys() and gone <= {carrier} and carrier not in same:
+        old = f"with the propagator {carrier}" if gone else "without a propagator"
+        now = f"with {', '.join(new)}" if new else "without"
+        return f"was made {old}, now {now}"
+    return f"was made by other weights ({_told(told)}; now {_told(ours)})"
 
 
 def _told(weights: object) -> str:
@@ -180,13 +207,3 @@ def has_changed(scan: Path, old: object) -> bool:
         return time != old.get("modified_ns") and digest(scan) != old.get("sha256")
     except OSError:
         return False  # whoever reads the scan says why
-
-
-def _damage(labels: Path, side: Mapping[str, Any]) -> str:
-    """Say that the labels are no longer whole; a person's own corrections are."""
-    try:
-        if digest(labels) != side.get("labels_sha256"):
-            read_labels(labels)
-    except (SlicekitError, OSError) as fault:
-        return f"is damaged ({fault})"
-    return ""

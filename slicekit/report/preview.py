@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten, wrap
@@ -94,9 +94,10 @@ def draw_preview(
 ) -> Figure:
     """Draw the picture of ``write_preview`` without writing it."""
     measured = statistics(labels, names)
-    volumes_ml = {name: entry["volume_ml"] for name, entry in measured.items() if entry["voxels"]}
+    known = getattr(image.source, "spacing_known", True)
+    amounts = {name: _amount(one, known=known) for name, one in measured.items() if one["voxels"]}
     scene = _Scene(image, labels, names, window)
-    organs = tuple(volumes_ml)
+    organs = tuple(amounts)
     spread = [Tile(z, f"slice {z}", organs) for z in spread_slices(labels.array, n_slices)]
     guiding = [
         Tile(int(z), f"guide {int(z)}", tuple(o for o in organs if o in names), _note(why, organs))
@@ -112,7 +113,7 @@ def draw_preview(
         + _rows(axial[len(spread) :], columns)
     )
     heights_in = [_row_in(row) for row in rows]
-    listed = min(len(volumes_ml), _MOST_LISTED + 1)
+    listed = min(len(amounts), _MOST_LISTED + 1)
     width = columns * (_TILE_IN + _GAP_IN) + _GAP_IN + _LEGEND_IN
     height = _HEADING_IN + max(sum(heights_in), _LINE_IN * (listed + 0.5)) + _GAP_IN
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
@@ -126,8 +127,8 @@ def draw_preview(
                 figure.add_axes(box), one.tile, one.image, one.labels, names, window, one.view
             )
         top -= row_in
-    _draw_heading(figure, title, labels, window)
-    _draw_legend(figure, names, volumes_ml)
+    _draw_heading(figure, title, labels, window, known=known)
+    _draw_legend(figure, names, amounts)
     return figure
 
 
@@ -218,15 +219,23 @@ def _note(reason: str, organs: Sequence[str]) -> tuple[str, ...]:
     return tuple(line for text in short for line in wrap(text, 46))
 
 
-def _draw_heading(figure: Figure, title: str, labels: Volume, window: Window) -> None:
+def _amount(figures: Mapping[str, Any], *, known: bool) -> str:
+    """Write how much there is of an organ: in ml, in voxels where nobody knows the spacing."""
+    volume = figures["volume_ml"]
+    if not known:
+        return f"{figures['voxels']} vx"
+    return f"{volume:.0f} ml" if volume >= 10 else f"{volume:.1f} ml"
+
+
+def _draw_heading(
+    figure: Figure, title: str, labels: Volume, window: Window, *, known: bool
+) -> None:
     width, height = figure.get_size_inches()
     z_mm, y_mm, x_mm = labels.spacing_mm
     z, y, x = labels.shape
     low, high = window.range_hu
-    facts = (
-        f"{x} x {y} x {z} voxels of {x_mm:.3g} x {y_mm:.3g} x {z_mm:.3g} mm, "
-        f"window {low:.4g} to {high:.4g}"
-    )
+    size = f"of {x_mm:.3g} x {y_mm:.3g} x {z_mm:.3g} mm" if known else "of unknown size"
+    facts = f"{x} x {y} x {z} voxels {size}, window {low:.4g} to {high:.4g}"
     left = _GAP_IN / width
     name = title if len(title) < width * 8 else f"{title[: int(width * 8) - 3]}..."
     plain: dict[str, Any] = {"parse_math": False, "va": "center"}
@@ -234,24 +243,23 @@ def _draw_heading(figure: Figure, title: str, labels: Volume, window: Window) ->
     figure.text(left, 1 - 0.45 / height, facts, color=FAINT, fontsize=7.5, **plain)
 
 
-def _draw_legend(figure: Figure, names: LabelSet, volumes_ml: dict[str, float]) -> None:
+def _draw_legend(figure: Figure, names: LabelSet, amounts: Mapping[str, str]) -> None:
     """List the organs that are there, with colour and volume."""
     width, height = figure.get_size_inches()
     left, right = 1 - (_LEGEND_IN - 0.1) / width, 1 - 0.2 / width
     text: dict[str, Any] = {"fontsize": 8, "va": "center", "parse_math": False}
     y = 1 - (_HEADING_IN + 0.1) / height
-    for organ, volume in list(volumes_ml.items())[:_MOST_LISTED]:
+    for organ, amount in list(amounts.items())[:_MOST_LISTED]:
         colour = names.colour(names.id_of(organ))
         stroke = Line2D([left, left + 0.15 / width], [y, y], color=colour, linewidth=4.5)
         figure.add_artist(stroke)
         words = organ.replace("_", " ")
         words = words if len(words) <= 27 else f"{words[:25]}..."
         figure.text(left + 0.25 / width, y, words, color=TEXT, **text)
-        amount = f"{volume:.0f} ml" if volume >= 10 else f"{volume:.1f} ml"
         figure.text(right, y, amount, color=FAINT, ha="right", **text)
         y -= _LINE_IN / height
-    more = len(volumes_ml) - _MOST_LISTED
+    more = len(amounts) - _MOST_LISTED
     if more > 0:
         figure.text(left, y, f"and {more} more", color=FAINT, **text)
-    elif not volumes_ml:
+    elif not amounts:
         figure.text(left, y, "nothing is labelled", color=TEXT, **text)

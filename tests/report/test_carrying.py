@@ -24,6 +24,7 @@ from slicekit.errors import (
 from slicekit.io import read_labels, read_volume, write_labels, write_volume
 from slicekit.report.carrying import propagate_file, propagate_folder
 from slicekit.report.drawn import CarryOptions
+from slicekit.report.made import stamp
 from slicekit.volume import Volume
 
 
@@ -89,6 +90,8 @@ def test_drawn_slices_become_a_label_map_on_the_scans_grid(
     assert 2 * both / (labels.sum() + (truth == LIVER).sum()) > 0.8
     told = json.loads(done.sidecar.read_text())
     assert told["method"] == "interpolate"
+    assert (told["scan"], told["scan_from_labels"]) == (str(scan), "../scan.nii.gz")
+    assert (told["stamp"], told["warnings"]) == (stamp(scan), [])
     assert told["complete"] is True
     assert "labels" not in told  # nobody named the ids
     last = truth.shape[0] - 1  # the file counts from the head
@@ -260,6 +263,8 @@ def test_a_folder_of_slices_gets_a_mask_for_every_slice(
     both = (found & truth).sum()
     assert 2 * both / (found.sum() + truth.sum()) > 0.75
     assert done.drawn == {"label_255": [zs[1] + 10, zs[-2] + 10]}  # numbers of the file names
+    assert done.volumes_ml == {"label_255": None}  # nobody knows the spacing
+    assert done.voxels == {"label_255": int(found.sum())}
 
 
 def test_an_empty_mask_in_the_folder_ends_the_organ(

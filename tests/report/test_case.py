@@ -19,6 +19,7 @@ from slicekit.inference.model import Model, load_model
 from slicekit.io import read_labels, read_volume, write_volume
 from slicekit.report import case
 from slicekit.report.case import SegmentOptions, segment_file
+from slicekit.report.made import find_labels
 from slicekit.report.statistics import statistics
 from slicekit.runtime import Runtime
 
@@ -278,3 +279,46 @@ def test_every_odd_file_is_segmented_on_its_own_grid_or_refused_by_name(
         ours, theirs = nibabel.load(out), nibabel.load(path)
         assert ours.shape == theirs.shape, path.name
         assert (ours.affine == theirs.affine).all(), path.name
+
+
+def test_a_scan_that_is_replaced_meanwhile_is_not_done(
+    model: Model, scan: Path, phantoms: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = case.segment_volume
+
+    def replace_it(*args: Any, **words: Any) -> Any:
+        write_volume(scan, phantoms[3].image, overwrite=True)
+        return right(*args, **words)
+
+    monkeypatch.setattr(case, "segment_volume", replace_it)
+    out = tmp_path / "x.nii.gz"
+    segment_file(scan, out, model)
+    found = find_labels(out, scan, case.wanted_of(model, SegmentOptions()))
+    assert found == ("other", "is of another scan than lies there now")
+
+
+def test_where_nobody_knows_the_spacing_voxels_are_told_and_no_volumes(
+    model: Model, tmp_path: Path
+) -> None:
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    for z in range(4):
+        plane = np.zeros((64, 64), np.uint8)
+        plane[8:56, 8:56] = 102
+        Image.fromarray(plane).save(folder / f"{z}.png")
+    with pytest.warns(DataWarning) as caught:
+        files = segment_file(folder, tmp_path / "x.nii.gz", model)
+    measured = json.loads(files.statistics.read_text())
+    assert measured["spacing_mm"] == [1, 1, 1]  # of the labels, not what the networks work with
+    assert {one["volume_ml"] for one in measured["organs"].values()} == {None}
+    assert files.voxels == {name: one["voxels"] for name, one in measured["organs"].items()}
+    assert any(files.voxels.values())
+    said = list(dict.fromkeys(str(one.message) for one in caught))
+    assert any("say --spacing Z Y X; spacing_mm in Python" in one for one in said)
+    side = json.loads(files.sidecar.read_text())
+    assert side["warnings"] == files.to_json()["warnings"] == said
+    assert files.for_journal()["warnings"] == said
+    known = SegmentOptions(spacing_mm=(3, 1, 1))
+    with pytest.warns(DataWarning):
+        files = segment_file(folder, tmp_path / "y.nii.gz", model, options=known)
+    assert all(isinstance(ml, float) for ml in files.volumes_ml.values())

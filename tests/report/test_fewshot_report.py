@@ -123,7 +123,11 @@ def test_what_is_not_found_is_told(files: dict[str, Path]) -> None:
     write_volume(files["query"], Volume(array, query.affine), overwrite=True)
     with pytest.warns(DataWarning, match="trusted to show liver"):
         done = find(files)
-    assert json.loads(done.sidecar.read_text())["not_found"] == ["liver"]
+    said = json.loads(done.sidecar.read_text())
+    assert said["not_found"] == ["liver"]
+    assert any("so it stays empty" in one for one in said["warnings"])
+    assert said["warnings"] == done.to_json()["warnings"]
+    assert Path(said["scan"]).is_absolute()
 
 
 def test_nothing_is_overwritten_by_chance(files: dict[str, Path]) -> None:

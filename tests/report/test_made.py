@@ -127,3 +127,33 @@ def test_versions_are_those_of_what_decides_results() -> None:
     found = versions()
     assert {"slicekit", "python", "torch", "numpy", "nibabel"} <= found.keys()
     assert stamp(Path(__file__).parent) is None
+
+
+@pytest.mark.parametrize(
+    ("theirs", "carrier", "why"),
+    [
+        ({"net": "0123456789", "p": "1"}, "p", "was made with the propagator p, now without"),
+        ({"net": "9", "p": "1"}, "p", "was made by other weights (net 9, p 1; now net 01234567)"),
+        ({"other": "9"}, None, "was made by other weights (other 9; now net 01234567)"),
+        ({"net": "0123456789", "p": "1"}, ["p"], "was made by other weights (net 01234567, p 1; n"),
+    ],
+)
+def test_a_propagator_that_is_left_out_is_no_other_weights(
+    made: tuple[Path, Path], theirs: dict[str, str], carrier: object, why: str
+) -> None:
+    change(made[0], weights_sha256=theirs, propagator=carrier)
+    assert find_labels(*made, WANTED).why.startswith(why)
+
+
+def test_a_propagator_that_comes_or_changes_is_named(made: tuple[Path, Path]) -> None:
+    both = replace(WANTED, weights_sha256={**WANTED.weights_sha256, "p": "1"})
+    assert find_labels(*made, both).why == "was made without a propagator, now with p"
+    change(made[0], weights_sha256={**WANTED.weights_sha256, "q": "1"}, propagator="q")
+    assert find_labels(*made, both).why == "was made with the propagator q, now with p"
+    change(made[0], weights_sha256={"old": "1", "p": "1"}, propagator="p")
+    assert find_labels(*made, both).why.startswith("was made by other weights")
+
+
+def test_labels_that_a_person_changed_are_done_and_it_is_said(made: tuple[Path, Path]) -> None:
+    save(made[0], 2)
+    assert find_labels(*made, WANTED) == ("done", "was changed after it was made, as by hand")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from slicekit.errors import GeometryError
+from slicekit.io import FolderSource
 from slicekit.labels import LabelSet
 from slicekit.report.preview import draw_preview, spread_slices, write_preview
 from slicekit.report.view import View, along_plane
@@ -56,6 +60,16 @@ def test_legend_and_captions_say_what_is_there():
     for part in ["left half", "4.5 ml", "guide 4", "largest area\nfront"]:
         assert part in words
     assert len(figure.axes) == 3 + 4  # two coronal and two sagittal slices
+
+
+def test_without_a_spacing_the_legend_counts_voxels():
+    image, labels = scene()
+    source = FolderSource(Path("slices"), (), None, (0, 1), spacing_known=False)
+    figure = draw_preview(replace(image, source=source), labels, NAMES, window=ABDOMEN)
+    words = " | ".join(texts(figure))
+    assert " vx" in words
+    assert " ml" not in words
+    assert "voxels of unknown size" in words
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 7), (3, 1, 40), (40, 2, 2), (2, 64, 16), (1, 1, 1)])

@@ -26,6 +26,7 @@ from slicekit.report.page.parts import (
 )
 from slicekit.report.page.pictures import case_picture
 from slicekit.report.page.plots import Panel, strips
+from slicekit.report.page.remeasured import CHANGED, remeasured
 from slicekit.report.page.sources import CaseSource, how_made, read_folder
 
 _SHOWN = 3
@@ -53,7 +54,11 @@ def batch_page(folder: Path, *, progress: Progress | None = None) -> Page:
     Raises:
         ReadError: It holds neither a journal nor labels with a sidecar.
     """
-    cases, troubles = read_folder(folder)
+    read, troubles = read_folder(folder)
+    cases = [remeasured(case) for case in read]
+    troubles += [
+        f"{case.name}: {case.changed}" for case in cases if case.changed and not case.organs
+    ]
     if not cases:
         raise ReadError(
             folder,
@@ -89,9 +94,10 @@ def rank(cases: Sequence[CaseSource]) -> Ranking:
     robust deviations, on average over the organs; of fewer than four cases nothing is said.
     """
     sure = {case.name: value for case in cases if (value := _certainty(case)) is not None}
-    if cases and len(sure) == len(cases):
+    if sure and len(sure) == sum(not case.changed for case in cases):
         return Ranking("certainty", "The surest", "The least sure", sure)
     words = ("how usual the volumes are", "The most usual", "The most unusual")
+    cases = [case for case in cases if case.spacing_known]
     if len(cases) < _LEAST_CASES:
         return Ranking(*words, {})
     odd: dict[str, list[float]] = {case.name: [] for case in cases}
@@ -159,19 +165,26 @@ def _cases(cases: Sequence[CaseSource], ranking: Ranking) -> Table:
     for case in cases:
         rows.append(
             [
-                Cell(case.name), Cell(case.status, tone=tones.get(case.status, "")),
+                Cell(case.name),
+                Cell(
+                    f"{case.status}, changed since" if case.changed else case.status,
+                    tone=tones.get(case.status, ""),
+                ),
                 fixed(case.seconds(), 1), number(case.line.get("peak_memory_mib"), 5),
-                number(case.line.get("peak_gpu_memory_mib"), 5), number(len(case.volumes_ml())),
-                fixed(ranking.figures.get(case.name), 2), Cell(str(case.line.get("error", ""))),
+                number(case.line.get("peak_gpu_memory_mib"), 5), number(len(case.present())),
+                fixed(ranking.figures.get(case.name), 2), Cell("; ".join(case.warnings)),
+                Cell(str(case.line.get("error", ""))),
             ]
         )  # fmt: skip
     head = [
         "case", "status", "seconds", "peak memory, MiB", "on the GPU, MiB", "organs found",
-        ranking.words, "error",
+        ranking.words, "warnings", "error",
     ]  # fmt: skip
     about = ""
+    if any(case.changed for case in cases):
+        about = f"Changed since: {CHANGED}. "
     if ranking.figures and ranking.best == "The most usual":
-        about = (
+        about += (
             "How usual: 0 less the mean distance of the volumes from the medians of all cases, in "
             "robust deviations. Unusual is not wrong, but worth a look."
         )
@@ -182,10 +195,11 @@ def _organs(cases: Sequence[CaseSource], organs: Sequence[str]) -> Table:
     rows = []
     for organ in organs:
         values = [ml for case in cases if (ml := case.volumes_ml().get(organ)) is not None]
+        there = sum(organ in case.present() for case in cases)
         cut = sum(bool(case.organs.get(organ, {}).get("touches_border")) for case in cases)
         ends = (min(values), float(np.median(values)), max(values)) if values else (None,) * 3
         rows.append(
-            [Cell(organ), number(len(values)), *(number(value, 4) for value in ends), number(cut)]
+            [Cell(organ), number(there), *(number(value, 4) for value in ends), number(cut)]
         )
     head = ["organ", "cases with it", "least ml", "median ml", "most ml", "at the border in"]
     return Table("Organ by organ", head, rows)

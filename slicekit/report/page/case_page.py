@@ -22,6 +22,7 @@ from slicekit.report.page.parts import (
 )
 from slicekit.report.page.pictures import case_picture
 from slicekit.report.page.plots import Panel, strips
+from slicekit.report.page.remeasured import remeasured
 from slicekit.report.page.sources import CaseSource, how_made, read_case
 
 _SURE = ("agreement", "certainty", "agreement_with_reference")
@@ -34,17 +35,26 @@ def case_page(labels: Path) -> Page:
     Raises:
         ReadError: A file beside it is damaged.
     """
-    case = read_case(labels)
-    found = case.volumes_ml()
+    case = remeasured(read_case(labels))
+    found = case.present()
     absent = [name for name in case.organs if name not in found]
     told = f"{len(found)} organs found" + (f", {len(absent)} absent" if absent else "")
     parts: list[Part] = [_picture(case)]
+    if case.warnings:
+        parts.append(Notes("Warnings when it was made", case.warnings))
+    if case.changed and not case.organs:
+        parts.append(Notes("Organ by organ", [f"{case.changed}."]))
     if case.organs:
         parts.append(_organs(case))
     if found:
-        panels = [
-            Panel("ml, on a scale of powers of ten", {n: [v] for n, v in found.items()}, log=True)
-        ]
+        unit, key = ("ml", "volume_ml") if case.volumes_ml() else ("voxels", "voxels")
+        measured = {name: case.organs[name].get(key) for name in found}
+        amounts = {
+            name: [float(one)]
+            for name, one in measured.items()
+            if isinstance(one, int | float) and not isinstance(one, bool)
+        }
+        panels = [Panel(f"{unit}, on a scale of powers of ten", amounts, log=True)]
         sure = {
             name: [one["certainty"]]
             for name, one in case.organs.items()
@@ -52,7 +62,7 @@ def case_page(labels: Path) -> Page:
         }
         if sure:
             panels.append(Panel("certainty", sure, low=0, high=1.02))
-        parts.append(Plot("Organ by organ, drawn", strips(list(found), panels)))
+        parts.append(Plot("Organ by organ, drawn", strips(found, panels)))
     guides = case.side.get("guides")
     if isinstance(guides, list) and guides:
         parts.append(_guides(guides))
@@ -90,7 +100,8 @@ def _organs(case: CaseSource) -> Table:
         centre = one.get("centroid_mm") or [None] * 3
         row += [fixed(value, 1) for value in centre[:3]]
         rows.append(row)
-    about = "" if case.spacing_known else "The spacing is not known, so volumes mean nothing. "
+    about = f"{case.changed}. " if case.changed else ""
+    about += "" if case.spacing_known else "The spacing is not known, so there are no volumes. "
     about += "An organ at the border of the scan may go on beyond it."
     return Table("Organ by organ", head, rows, about)
 

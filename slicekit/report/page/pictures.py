@@ -55,7 +55,15 @@ def read_scan(case: CaseSource) -> Volume:
     """
     scan = case.scan
     if scan is None:
-        raise ReadError(case.labels, "has no sidecar that names its scan, so there is no picture")
+        named = case.side.get("scan")
+        if not isinstance(named, str):
+            raise ReadError(
+                case.labels, "has no sidecar that names its scan, so there is no picture"
+            )
+        raise ReadError(
+            case.labels,
+            f"the scan lies elsewhere or is another than the labels were made of ({named})",
+        )
     told = case.side.get("options")
     options: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     spacing = options.get("spacing_mm")

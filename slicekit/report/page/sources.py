@@ -11,6 +11,7 @@ from typing import Any
 from slicekit.errors import ReadError
 from slicekit.report.batch import outputs_beside
 from slicekit.report.journal import read_journals
+from slicekit.report.origin import find_scan
 
 _ENDINGS = (".nii.gz", ".nii", ".dcm")
 
@@ -28,6 +29,8 @@ class CaseSource:
     line: Mapping[str, Any] = field(default_factory=dict)
     """From the journal of a batch."""
     spacing_known: bool = True
+    changed: str = ""
+    """What to say where labels are no longer as they were made; see ``remeasured``."""
 
     @property
     def status(self) -> str:
@@ -37,14 +40,29 @@ class CaseSource:
 
     @property
     def scan(self) -> Path | None:
-        """The scan, as it was named when the labels were made; else as seen from the labels."""
-        told = self.side.get("scan") or self.line.get("scan")
-        if not isinstance(told, str):
-            return None
-        return nearest(Path(told), self.labels.parent)
+        """The scan that the labels were made of, where it is still to be found."""
+        told = self.side if self.side else {"scan": self.line.get("scan")}
+        return find_scan(told, self.labels)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was mended in the data or is doubtful, as it was told when the labels were made."""
+        told = self.side.get("warnings") if self.side else self.line.get("warnings")
+        return [str(one) for one in told] if isinstance(told, list) else []
+
+    def present(self) -> list[str]:
+        """Organs that were found, whether their volume is known or not."""
+        return [
+            name
+            for name, one in self.organs.items()
+            if any(
+                isinstance(value := one.get(key), int | float) and value > 0
+                for key in ("voxels", "volume_ml")
+            )
+        ]
 
     def volumes_ml(self) -> dict[str, float]:
-        """Organ to volume, of what was found."""
+        """Organ to volume, of what was found and where the spacing is known."""
         found = {name: one.get("volume_ml") for name, one in self.organs.items()}
         return {
             name: float(ml) for name, ml in found.items() if isinstance(ml, int | float) and ml > 0
