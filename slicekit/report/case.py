@@ -215,6 +215,8 @@ def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
             "labels; end the name in .nii.gz, or leave --uncertainty out",
         )
     beside = outputs_beside(labels)
+    if not options.overwrite:
+        _expect_own_sidecar(labels, scan, beside)
     # what an earlier run left is removed when its labels are replaced, so it is checked too
     wanted = (True, True, options.preview, options.uncertainty)
     checked = [path for path, new in zip(beside, wanted, strict=True) if new or options.overwrite]
@@ -224,6 +226,20 @@ def expect_free(labels: Path, scan: Path, options: SegmentOptions) -> Beside:
         if path.is_dir():
             raise WriteError(path, "is a folder, but a file of that name is to be written")
     return beside
+
+
+def _expect_own_sidecar(labels: Path, scan: Path, beside: Beside) -> None:
+    """Refuse labels of another format beside those that are there: both would have one sidecar."""
+    stem = beside.sidecar.name.removesuffix(".json")
+    names = (f"{stem}{ending}" for ending in (".nii.gz", ".nii", ".dcm", ".rtstruct.dcm"))
+    others = [labels.with_name(name) for name in names if name != labels.name]
+    other = next((path for path in others if path.exists()), None)
+    if other is not None and beside.sidecar.exists() and not labels.exists():
+        raise WriteError(
+            labels,
+            f"would share {beside.sidecar.name} with {other.name}; choose another name, or turn "
+            f"those labels into this format: slicekit convert {other} --like {scan} -o {labels}",
+        )
 
 
 def _draw(path: Path, done: Segmentation, model: Model) -> None:

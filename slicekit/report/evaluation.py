@@ -97,9 +97,12 @@ class EvaluationReport:
         """Return two plain tables, by organ and by case, and what went wrong."""
         organs = self.organs
         rows = [["organ", "DSC", "NSD", "HD95 mm", "NSD tolerance mm", "cases"]]
-        rows += [[o.organ, *_figures(o), f"{o.tolerance_mm:g}", str(o.cases)] for o in organs]
+        judged = [one for one in organs if one.cases]
+        rows += [[o.organ, *_figures(o), f"{o.tolerance_mm:g}", str(o.cases)] for o in judged]
         rows.append([self._mean_of_what(), *_mean_figures(organs), "", ""])
         blocks = [text_table(rows, ruled_last=True)]
+        if left := [one.organ for one in organs if not one.cases]:
+            blocks.append(f"in no case evaluated: {first_of(left)}")
         if len(self.cases) > 1:
             rows = [["case", "DSC", "NSD", "HD95 mm", "missed", "invented"]]
             for case in self.cases:

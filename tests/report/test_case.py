@@ -115,6 +115,16 @@ def test_sidecar_names_only_the_organs_that_were_kept(
 
 
 @pytest.mark.usefixtures("idle")
+def test_labels_of_another_format_keep_their_sidecar(
+    model: Model, scan: Path, tmp_path: Path
+) -> None:
+    for name in ("x.dcm", "x.json"):
+        (tmp_path / name).write_text("of somebody")
+    with pytest.raises(WriteError, match=r"would share x\.json with x\.dcm.*slicekit convert"):
+        segment_file(scan, tmp_path / "x.nii.gz", model)
+
+
+@pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize("blocked", ["x.nii.gz", "x.json", "x_stats.json", "x_preview.png"])
 def test_existing_outputs_are_refused_before_computing(
     blocked: str, model: Model, scan: Path, tmp_path: Path
