@@ -131,8 +131,8 @@ def test_an_option_that_may_have_taken_an_argument_is_named(
         (["--spacing", "1", "1", "1"], "leave out spacing_mm"),
         (["--model", "nowhere.safetensors"], "nowhere.safetensors: there is no such weights"),
         (["--model", "ct_abdomen_referenc"], "did you mean 'ct_abdomen_reference'?"),
-        (["-o", "labels"], "labels: is no name for a volume; end it in .nii.gz or .nii"),
-        (["-o", "a.mha"], "a.mha: is no name for a volume"),
+        (["-o", "labels"], "labels: is no name for labels; end it in .nii.gz"),
+        (["-o", "a.mha"], "a.mha: is no name for labels"),
     ],
 )
 def test_faults_are_one_readable_block(

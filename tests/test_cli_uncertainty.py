@@ -41,5 +41,5 @@ def test_what_cannot_be_is_refused_at_the_door(
     assert "choose a reference, or leave --uncertainty out" in done.err
     masks = door("infer.py", scans / "a.nii.gz", "-o", tmp_path / "m", *using, "--uncertainty")
     assert masks.code == 1
-    assert "end the name in .nii.gz" in masks.err
+    assert "is no name for labels; end it in .nii.gz" in masks.err
     assert names_in(tmp_path) == {"scans"}

@@ -48,10 +48,12 @@ def segment_folder(
         WriteError: The folder cannot be written, two scans have one name, another process works
             on it, or the journal could not be written; labels that were made stay.
     """
-    pairs = plan_outputs(Path(scans), Path(out), series=options.series)
-    if pairs[0][0] == Path(scans):
+    folder = Path(scans)
+    alone = folder.is_file()
+    pairs = [] if alone else plan_outputs(folder, Path(out), series=options.series)
+    if alone or pairs[0][0] == folder:
         raise ReadError(
-            Path(scans), "is one scan, no folder of scans; name the folder, or use slicekit.segment"
+            folder, "is one scan, no folder of scans; name the folder, or use slicekit.segment"
         )
     expect_known(
         model, organs=options.organs, selector=options.selector, uncertainty=options.uncertainty

@@ -192,7 +192,7 @@ def test_folders_that_are_something_else(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="IM0001: is DICOM, but"):
         read_volume(folder)
     (folder / "scan.nii.gz").touch()
-    assert "infer.py on the folder" in cause()
+    assert "name one of the files" in cause()
 
 
 def test_labels_lie_on_the_slices_of_their_image(images: Path, tmp_path: Path) -> None:
