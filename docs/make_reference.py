@@ -109,7 +109,8 @@ def _object(package: Any, name: str) -> Iterator[str]:
 
 
 def _members(thing: Any) -> Iterator[str]:
-    public = [one for name, one in thing.members.items() if not name.startswith("_")]
+    every = {**thing.members, **_inherited(thing)}
+    public = [one for name, one in every.items() if not name.startswith("_")]
     filled = "__init__" in thing.members  # else a dataclass, whose fields are its interface
     shown = [one for one in public if one.is_attribute and (one.docstring or not filled)]
     if shown:
@@ -123,6 +124,15 @@ def _members(thing: Any) -> Iterator[str]:
             yield f"#### {thing.name}.{one.name}"
             yield _signature(one, one.name)
             yield from _docstring(one)
+
+
+def _inherited(thing: Any) -> Mapping[str, Any]:
+    """Return the fields that a dataclass has from another; methods are told there."""
+    return {
+        name: one.final_target
+        for name, one in thing.inherited_members.items()
+        if "dataclass" in thing.labels and one.final_target.is_attribute
+    }
 
 
 def _first(one: Any) -> str:

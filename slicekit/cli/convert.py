@@ -24,7 +24,7 @@ from slicekit.cli.options import (
 
 if TYPE_CHECKING:
     from slicekit.labels import LabelSet
-    from slicekit.report.converting import ConvertOptions
+    from slicekit.report.reading import ScanOptions
     from slicekit.volume import Volume
 
 
@@ -58,8 +58,8 @@ def convert(
     from slicekit.errors import ReadError
     from slicekit.io import expect_writable
     from slicekit.report.batch import stem_of
-    from slicekit.report.converting import Converted, ConvertOptions, write_converted
-    from slicekit.report.reading import read_scan
+    from slicekit.report.converting import Converted, write_converted
+    from slicekit.report.reading import ScanOptions, read_scan
 
     if organs and like is None:
         raise typer.BadParameter("--organs chooses among labels; name their scan with --like")
@@ -68,7 +68,10 @@ def convert(
     for path in (scan, like):
         if path is not None and not path.exists():
             raise ReadError(path, "does not exist; check the name and the folder")
-    options = ConvertOptions(series, allow_uneven, gray_range, volume, spacing)
+    options = ScanOptions(
+        series=series, allow_uneven=allow_uneven, gray_range=gray_range, volume_index=volume,
+        spacing_mm=spacing,
+    )  # fmt: skip
     pairs = [] if like is not None else _pairs(scan, out, series)
     if all_series and not pairs:
         pairs = [(scan, out / f"{stem_of(scan)}.nii.gz")]
@@ -102,7 +105,7 @@ def _pairs(scan: Path, out: Path, series: str | None) -> list[tuple[Path, Path]]
 
 
 def _folder(
-    pairs: list[tuple[Path, Path]], options: ConvertOptions, *, each: bool, overwrite: bool,
+    pairs: list[tuple[Path, Path]], options: ScanOptions, *, each: bool, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Convert every scan of a folder; one that fails does not stop the others."""

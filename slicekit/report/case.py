@@ -30,11 +30,11 @@ from slicekit.report.hearing import hearing
 from slicekit.report.made import Wanted, digest, stamp, versions
 from slicekit.report.origin import name_scan
 from slicekit.report.preview import write_preview
-from slicekit.report.reading import read_scan
+from slicekit.report.reading import ScanOptions, read_scan
 
 
-@dataclass(frozen=True)
-class SegmentOptions:
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions(ScanOptions):
     """What a user may say about one segmentation."""
 
     organs: tuple[str, ...] | None = None
@@ -47,16 +47,6 @@ class SegmentOptions:
     """Whether to write how unsure the networks are, voxel by voxel and organ by organ."""
     overwrite: bool = False
     """Whether results of an earlier run may be replaced."""
-    gray_range: tuple[float, float] | None = None
-    """HU that 0 and 255 of 8-bit pictures stand for."""
-    volume_index: int | None = None
-    """Which volume of a file that holds several."""
-    spacing_mm: tuple[float, float, float] | None = None
-    """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
-    series: str | None = None
-    """Which of several DICOM series: its number, UID or description."""
-    allow_uneven: bool = False
-    """Whether uneven or tilted DICOM slices may be resampled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,11 +181,7 @@ def wanted_of(model: Outlined, options: SegmentOptions) -> Wanted:
         options={
             "organs": None if options.organs is None else list(options.organs),
             "selector": options.selector,
-            "gray_range": None if options.gray_range is None else list(options.gray_range),
-            "volume_index": options.volume_index,
-            "spacing_mm": None if options.spacing_mm is None else list(options.spacing_mm),
-            "series": options.series,
-            "allow_uneven": options.allow_uneven,
+            **options.of_the_scan(),
         },
         preview=options.preview,
         uncertainty=options.uncertainty,

@@ -35,34 +35,8 @@ from slicekit.report.batch_run import Progress
 from slicekit.report.beside import write_json
 from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
 from slicekit.report.naming import names_of
-from slicekit.report.reading import read_scan
+from slicekit.report.reading import ScanOptions, read_scan
 from slicekit.volume import Volume
-
-
-@dataclass(frozen=True)
-class ConvertOptions:
-    """What a user may say about scans to be converted."""
-
-    series: str | None = None
-    """Which of several DICOM series: its number, UID or description."""
-    allow_uneven: bool = False
-    """Whether uneven or tilted DICOM slices may be resampled."""
-    gray_range: tuple[float, float] | None = None
-    """HU that 0 and 255 of 8-bit pictures stand for."""
-    volume_index: int | None = None
-    """Which volume of a file that holds several."""
-    spacing_mm: tuple[float, float, float] | None = None
-    """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what the sidecar tells."""
-        return {
-            "series": self.series,
-            "allow_uneven": self.allow_uneven,
-            "gray_range": None if self.gray_range is None else list(self.gray_range),
-            "volume_index": self.volume_index,
-            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
-        }
 
 
 @dataclass(frozen=True)
@@ -170,7 +144,7 @@ class ConvertJob:
     """
 
     def __init__(
-        self, options: ConvertOptions, *, series_of: Mapping[Path, str] = {},
+        self, options: ScanOptions, *, series_of: Mapping[Path, str] = {},
         overwrite: bool = False, command: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._all = options
@@ -178,7 +152,7 @@ class ConvertJob:
         self._command = command
         self.overwrite = overwrite
 
-    def _options(self, target: Path) -> ConvertOptions:
+    def _options(self, target: Path) -> ScanOptions:
         return replace(self._all, series=self._series_of.get(target, self._all.series))
 
     def find(self, scan: Path, target: Path) -> Found:
@@ -190,7 +164,7 @@ class ConvertJob:
         side = read_sidecar(sidecar)
         if side is None or "converted" not in side:
             return Found("other", f"{sidecar.name} does not tell how it was made")
-        why = _difference(side["converted"], self._options(target).to_json(), scan, target)
+        why = _difference(side["converted"], self._options(target).of_the_scan(), scan, target)
         return Found("other", why) if why else Found("done")
 
     def make(
@@ -211,7 +185,7 @@ class ConvertJob:
         with staged(target) as folder:
             file = write_converted(folder / target.name, volume)
             told = {
-                "options": options.to_json(),
+                "options": options.of_the_scan(),
                 "stamp": before,
                 "image_sha256": digest(file),
             }

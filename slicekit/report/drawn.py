@@ -17,13 +17,14 @@ from slicekit.inference.session import Axis, Session
 from slicekit.io import FolderSource, read_labels, read_masks, stored_slice
 from slicekit.report.naming import NAMELESS as NAMELESS
 from slicekit.report.naming import name_drawn as name_drawn
+from slicekit.report.reading import ScanOptions
 from slicekit.volume import Volume, along
 
 _AXES = "zyx"
 
 
-@dataclass(frozen=True)
-class CarryOptions:
+@dataclass(frozen=True, kw_only=True)
+class CarryOptions(ScanOptions):
     """What a user may say about one propagation.
 
     Slices are counted as in the file, from 0; in a folder of slices by the numbers in their names.
@@ -41,16 +42,6 @@ class CarryOptions:
     """Whether to draw a picture."""
     overwrite: bool = False
     """Whether results of an earlier run may be replaced."""
-    volume_index: int | None = None
-    """Which volume of a file that holds several."""
-    spacing_mm: tuple[float, float, float] | None = None
-    """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
-    series: str | None = None
-    """Which of several DICOM series: its number, UID or description."""
-    allow_uneven: bool = False
-    """Whether uneven or tilted DICOM slices may be resampled."""
-    gray_range: tuple[float, float] | None = None
-    """HU that 0 and 255 of 8-bit pictures stand for."""
 
 
 def open_session(

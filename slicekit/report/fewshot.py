@@ -31,13 +31,13 @@ from slicekit.report.hearing import hearing
 from slicekit.report.made import stamp
 from slicekit.report.origin import name_scan
 from slicekit.report.preview import write_preview
-from slicekit.report.reading import read_scan
+from slicekit.report.reading import ScanOptions, read_scan
 from slicekit.report.support import Support
 from slicekit.volume import Volume
 
 
-@dataclass(frozen=True)
-class FewShotOptions:
+@dataclass(frozen=True, kw_only=True)
+class FewShotOptions(ScanOptions):
     """What a user may say about one few-shot segmentation."""
 
     preview: bool = False
@@ -49,16 +49,6 @@ class FewShotOptions:
     extent_of: Path | None = None
     """True labels of the query: every organ is looked for between its first and its last slice
     there, as the published protocol does. Nothing is carried then."""
-    gray_range: tuple[float, float] | None = None
-    """HU that 0 and 255 of the query's 8-bit pictures stand for."""
-    volume_index: int | None = None
-    """Which volume of the query's file, where that holds several."""
-    spacing_mm: tuple[float, float, float] | None = None
-    """Spacing ``(z, y, x)`` of a query that is a slice folder, which cannot tell."""
-    series: str | None = None
-    """Which of the query's DICOM series: its number, UID or description."""
-    allow_uneven: bool = False
-    """Whether uneven or tilted DICOM slices of the query may be resampled."""
 
 
 def fewshot_file(

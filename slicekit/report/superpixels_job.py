@@ -20,7 +20,7 @@ from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
 from slicekit.report.beside import together, write_json
 from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
-from slicekit.report.reading import read_scan
+from slicekit.report.reading import ScanOptions, read_scan
 from slicekit.superpixels.body import foreground
 from slicekit.superpixels.iterative import slic
 from slicekit.superpixels.merging import merge
@@ -30,8 +30,8 @@ _AT_ONCE = 32
 """Slices between two moves of the bar."""
 
 
-@dataclass(frozen=True)
-class SuperpixelOptions:
+@dataclass(frozen=True, kw_only=True)
+class SuperpixelOptions(ScanOptions):
     """What a user may say about scans to be cut into superpixels."""
 
     segments: int = 400
@@ -46,16 +46,6 @@ class SuperpixelOptions:
     """All cores for ``None``; changes no label."""
     overwrite: bool = False
     """Whether results of an earlier run may be replaced."""
-    gray_range: tuple[float, float] | None = None
-    """HU that 0 and 255 of 8-bit pictures stand for."""
-    volume_index: int | None = None
-    """Which volume of a file that holds several."""
-    spacing_mm: tuple[float, float, float] | None = None
-    """Spacing ``(z, y, x)`` of a slice folder, which cannot tell."""
-    series: str | None = None
-    """Which of several DICOM series: its number, UID or description."""
-    allow_uneven: bool = False
-    """Whether uneven or tilted DICOM slices may be resampled."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what the sidecar tells: all that may change labels."""
