@@ -58,7 +58,7 @@ def convert(
     from slicekit.errors import ReadError
     from slicekit.io import expect_writable
     from slicekit.report.batch import stem_of
-    from slicekit.report.converting import Converted, write_converted
+    from slicekit.report.converting import Converted
     from slicekit.report.reading import ScanOptions, read_scan
 
     if organs and like is None:
@@ -83,14 +83,24 @@ def convert(
         out /= f"{stem_of(scan)}.nii.gz"
     named = [path for path in (scan, like) if path is not None]
     expect_writable(out, overwrite=overwrite, inputs=named)
-    made = _segments(scan, out, overwrite=overwrite) if like is None else None
     if like is not None:
         made = _labels(scan, out, read_scan(like, options), organs, overwrite=overwrite)
-    elif made is None:
-        made = read_scan(scan, options)
-        write_converted(out, made, overwrite=overwrite)
+    else:
+        made = _segments(scan, out, overwrite=overwrite) or _scan(
+            scan, out, options, overwrite=overwrite
+        )
     told = Converted(out, made.shape, made.spacing_mm)
     print(json.dumps({"file": str(out), **told.for_journal()}) if as_json else told)
+
+
+def _scan(scan: Path, out: Path, options: ScanOptions, *, overwrite: bool) -> Volume:
+    """Write a scan as NIfTI."""
+    from slicekit.report.converting import write_converted
+    from slicekit.report.reading import read_scan
+
+    made = read_scan(scan, options)
+    write_converted(out, made, overwrite=overwrite)
+    return made
 
 
 def _pairs(scan: Path, out: Path, series: str | None) -> list[tuple[Path, Path]]:

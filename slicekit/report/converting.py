@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from slicekit.errors import LabelError, ReadError, SlicekitError, WriteError
+from slicekit.errors import LabelError, ReadError, WriteError
 from slicekit.io import (
     DicomSource,
     NiftiSource,
@@ -33,8 +32,17 @@ from slicekit.labels import LabelSet
 from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
 from slicekit.report.beside import write_json
-from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
+from slicekit.report.made import (
+    Found,
+    digest,
+    read_sidecar,
+    stamp,
+    versions,
+    what_differs,
+    what_is_wrong,
+)
 from slicekit.report.naming import names_of
+from slicekit.report.origin import name_scan
 from slicekit.report.reading import ScanOptions, read_scan
 from slicekit.volume import Volume
 
@@ -162,9 +170,11 @@ class ConvertJob:
             there = os.path.lexists(target)
             return Found("unfinished", "exists already, without a sidecar") if there else _ABSENT
         side = read_sidecar(sidecar)
-        if side is None or "converted" not in side:
+        told = None if side is None else side.get("converted")
+        if not isinstance(told, Mapping):
             return Found("other", f"{sidecar.name} does not tell how it was made")
-        why = _difference(side["converted"], self._options(target).of_the_scan(), scan, target)
+        why = what_differs(told, self._options(target).of_the_scan(), scan)
+        why = why or what_is_wrong(target, told.get("image_sha256"), read_volume)
         return Found("other", why) if why else Found("done")
 
     def make(
@@ -189,7 +199,7 @@ class ConvertJob:
                 "stamp": before,
                 "image_sha256": digest(file),
             }
-            write_json(folder / sidecar.name, _described(scan, volume, self._command, told))
+            write_json(folder / sidecar.name, _described(scan, target, volume, self._command, told))
             sidecar.unlink(missing_ok=True)
             file.replace(target)
             (folder / sidecar.name).replace(sidecar)
@@ -200,7 +210,7 @@ _ABSENT = Found("absent")
 
 
 def _described(
-    scan: Path, volume: Volume, command: Sequence[str], told: Mapping[str, Any]
+    scan: Path, target: Path, volume: Volume, command: Sequence[str], told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the sidecar of a scan."""
     source = volume.source
@@ -208,7 +218,7 @@ def _described(
     if isinstance(source, DicomSource):
         of_dicom = {"modality": source.modality, "series_uid": source.series_uid}
     return {
-        "scan": str(scan),
+        **name_scan(scan, target),
         **of_dicom,
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing_mm),
@@ -217,24 +227,3 @@ def _described(
         "made_with": versions(),
         "converted": told,
     }
-
-
-def _difference(told: Any, options: Mapping[str, Any], scan: Path, target: Path) -> str:
-    """Say what was otherwise when a scan was converted, or is wrong with the file."""
-    if not isinstance(told, Mapping):
-        return "has a sidecar that does not tell how it was made"
-    theirs = told.get("options")
-    theirs = theirs if isinstance(theirs, Mapping) else {}
-    for key, value in options.items():
-        if json.dumps(theirs.get(key)) != json.dumps(value):
-            return f"was made with {key} {theirs.get(key)}, not {value}"
-    if has_changed(scan, told.get("stamp")):
-        return "is of another scan than lies there now"
-    if not target.is_file():
-        return "is not there"
-    try:
-        if digest(target) != told.get("image_sha256"):
-            read_volume(target)
-    except (SlicekitError, OSError) as fault:
-        return f"is damaged ({fault})"
-    return ""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -191,6 +191,40 @@ def _told(weights: object) -> str:
     if not isinstance(weights, Mapping):
         return "unknown"
     return ", ".join(f"{name} {str(value)[:8]}" for name, value in weights.items())
+
+
+def what_differs(told: Mapping[str, Any], options: Mapping[str, Any], scan: Path) -> str:
+    """Say what was otherwise when a file was made of a scan; nothing where all was alike.
+
+    Args:
+        told: What its sidecar tells: ``options`` and the scan's ``stamp``.
+        options: What the user says now, ready for JSON.
+        scan: What lies there now.
+    """
+    theirs = told.get("options")
+    theirs = theirs if isinstance(theirs, Mapping) else {}
+    for key, value in options.items():
+        if json.dumps(theirs.get(key)) != json.dumps(value):
+            return f"was made with {key} {theirs.get(key)}, not {value}"
+    return "is of another scan than lies there now" if has_changed(scan, told.get("stamp")) else ""
+
+
+def what_is_wrong(file: Path, sha256: object, read: Callable[[Path], object]) -> str:
+    """Say that a file is gone or no longer whole; nothing for a person's own corrections.
+
+    Args:
+        file: What was made.
+        sha256: Its digest at that time; one that still has it is not read.
+        read: Raises where the file is damaged.
+    """
+    if not file.is_file():
+        return "is not there"
+    try:
+        if digest(file) != sha256:
+            read(file)
+    except (SlicekitError, OSError) as fault:
+        return f"is damaged ({fault})"
+    return ""
 
 
 def has_changed(scan: Path, old: object) -> bool:

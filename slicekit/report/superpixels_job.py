@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import SlicekitError
 from slicekit.io import expect_labels_name, expect_writable, read_labels, write_labels
 from slicekit.report.batch import outputs_beside
 from slicekit.report.batch_run import Progress
 from slicekit.report.beside import together, write_json
-from slicekit.report.made import Found, digest, has_changed, read_sidecar, stamp, versions
+from slicekit.report.made import (
+    Found,
+    digest,
+    read_sidecar,
+    stamp,
+    versions,
+    what_differs,
+    what_is_wrong,
+)
+from slicekit.report.origin import name_scan
 from slicekit.report.reading import ScanOptions, read_scan
 from slicekit.superpixels.body import foreground
 from slicekit.superpixels.iterative import slic
@@ -147,7 +154,8 @@ class SuperpixelJob:
         told = None if side is None else side.get("superpixels")
         if not isinstance(told, Mapping):
             return Found("other", f"{sidecar.name} does not tell how it was made")
-        why = _difference(told, self._options.to_json(), scan) or _damage(target, told)
+        why = what_differs(told, self._options.to_json(), scan)
+        why = why or what_is_wrong(target, told.get("labels_sha256"), read_labels)
         return Found("other", why) if why else Found("done")
 
     def make(
@@ -173,7 +181,7 @@ class SuperpixelJob:
                 "figures": cut.for_journal(),
             }
             side = {
-                "scan": str(scan),
+                **name_scan(scan, target),
                 "command": list(self._command),
                 "made_at": datetime.now().astimezone().isoformat(timespec="seconds"),
                 "made_with": versions(),
@@ -227,25 +235,3 @@ def _cut(
         if progress is not None:
             progress("superpixels", min(z + _AT_ONCE, len(slices)), len(slices))
     return _Pieces(image, labels, time.perf_counter() - began)
-
-
-def _difference(told: Mapping[str, Any], options: Mapping[str, Any], scan: Path) -> str:
-    """Say what was otherwise when a scan was cut."""
-    theirs = told.get("options")
-    theirs = theirs if isinstance(theirs, Mapping) else {}
-    for key, value in options.items():
-        if json.dumps(theirs.get(key)) != json.dumps(value):
-            return f"was made with {key} {theirs.get(key)}, not {value}"
-    return "is of another scan than lies there now" if has_changed(scan, told.get("stamp")) else ""
-
-
-def _damage(labels: Path, told: Mapping[str, Any]) -> str:
-    """Say that the labels are gone or no longer whole; a person's own corrections are."""
-    if not labels.is_file():
-        return "is not there"
-    try:
-        if digest(labels) != told.get("labels_sha256"):
-            read_labels(labels)
-    except (SlicekitError, OSError) as fault:
-        return f"is damaged ({fault})"
-    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import LabelError, WriteError
+from slicekit.errors import LabelError, ReadError, WriteError
+from slicekit.io.atomic import write_atomically
 from slicekit.io.dicom.container import Container
 from slicekit.io.dicom.headers import plain
 from slicekit.io.dicom.source import DicomSource
@@ -38,6 +40,25 @@ def is_dicom_labels_name(path: Path) -> bool:
 def is_rtstruct_name(path: Path) -> bool:
     """Tell a name under which label maps are written as RTSTRUCT: ``NAME.rtstruct.dcm``."""
     return path.name.lower().endswith(".rtstruct.dcm")
+
+
+def write_labels_whole(
+    path: Path, made: Dataset, ids: NDArray[Any], read: Callable[[Path], Volume]
+) -> Path:
+    """Write labels as DICOM, read them back, and only then give the file its name.
+
+    Raises:
+        WriteError: It could not be written whole, or other voxels come back.
+    """
+
+    def write(file: Path) -> None:
+        made.save_as(file, enforce_file_format=True)
+
+    def verify(file: Path) -> None:
+        if not np.array_equal(read(file).array, ids):
+            raise ReadError(file, "its voxels are not the ones that were written")
+
+    return write_atomically(path, write, verify=verify)
 
 
 def expect_referable(path: Path, like: Volume) -> DicomSource:

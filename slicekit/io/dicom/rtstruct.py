@@ -9,14 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import ReadError
-from slicekit.io.atomic import write_atomically
 from slicekit.io.dicom.container import Container
 from slicekit.io.dicom.contours import outlines
 from slicekit.io.dicom.headers import read_headers
@@ -27,6 +26,7 @@ from slicekit.io.dicom.referring import (
     named_ids,
     series_headers,
     software_version,
+    write_labels_whole,
 )
 from slicekit.io.dicom.rtstruct_read import read_rtstruct
 from slicekit.io.dicom.source import DicomSource
@@ -73,14 +73,7 @@ def write_rtstruct(
             if not region.ContourSequence:
                 del region.ContourSequence  # an organ that is not there
 
-        def write(file: Path) -> None:
-            made.save_as(file, enforce_file_format=True)
-
-        def verify(file: Path) -> None:
-            if not np.array_equal(read_rtstruct(file, like=like).array, ids):
-                raise ReadError(file, "its voxels are not the ones that were written")
-
-        return write_atomically(path, write, verify=verify)
+        return write_labels_whole(path, made, ids, partial(read_rtstruct, like=like))
 
 
 def _places(source: DicomSource) -> list[Plane]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slicekit.errors import ReadError, WriteError
-from slicekit.io.atomic import write_atomically
+from slicekit.errors import WriteError
 from slicekit.io.dicom.referring import (
     ID_TEXT,
     expect_referable,
     named_ids,
     series_headers,
     software_version,
+    write_labels_whole,
 )
 from slicekit.io.dicom.seg_read import read_dicom_seg
 from slicekit.io.dicom.source import DicomSource
@@ -57,15 +58,7 @@ def write_dicom_seg(
         warnings.simplefilter("ignore")
         made = _segmentation(path, planes, source, segments)
 
-        def write(file: Path) -> None:
-            made.save_as(file)
-
-        def verify(file: Path) -> None:
-            back = read_dicom_seg(file, like=like)
-            if not np.array_equal(back.array, ids):
-                raise ReadError(file, "its voxels are not the ones that were written")
-
-        return write_atomically(path, write, verify=verify)
+        return write_labels_whole(path, made, ids, partial(read_dicom_seg, like=like))
 
 
 def _segmentation(
